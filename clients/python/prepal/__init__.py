@@ -1,0 +1,1 @@
+"""PRepAL: active learning on text over pretrained representations."""

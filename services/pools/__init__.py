@@ -1,0 +1,1 @@
+"""A pool on disk or object storage: items and embeddings."""
