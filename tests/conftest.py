@@ -113,7 +113,8 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny-bert")
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + [str(digit) for digit in range(10)]
     words = ["good", "bad", "fine", "dull", "film", "plot", "the", "a", "is", "was"]
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *letters, *(f"##{c}" for c in letters), ".", ","]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = [*special, *words, *letters, *(f"##{letter}" for letter in letters), ".", ","]
     (folder / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
     tokenizer = BertTokenizerFast(vocab={word: row for row, word in enumerate(vocabulary)}, model_max_length=64)
     tokenizer.save_pretrained(folder)

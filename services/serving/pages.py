@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -18,8 +17,8 @@ def page_start(field: str, token: str) -> str:
     if not token:
         return ""
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
-    except (binascii.Error, ValueError):
+        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
+    except ValueError:
         checks = Checks()
         checks.refuse(field, f"{field} must be the next_page_token of an earlier answer, got {shown(token)}")
         checks.done()
