@@ -1,0 +1,1 @@
+"""Simulations of active learning on labeled data sets."""
