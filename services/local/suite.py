@@ -118,18 +118,11 @@ async def running_suite(options: SuiteOptions) -> AsyncIterator[Suite]:
             # Tokenizers warn, and switch their threads off, after a fork that a worker makes.
             "TOKENIZERS_PARALLELISM": os.environ.get("TOKENIZERS_PARALLELISM", "true"),
         }
+        python = [sys.executable, "-m"]
         services = [
             ChildSpec(
                 name=name,
-                command=[
-                    sys.executable,
-                    "-m",
-                    f"services.{name}",
-                    "--host",
-                    HOST,
-                    "--port",
-                    address.rpartition(":")[2],
-                ],
+                command=[*python, f"services.{name}", "--host", HOST, "--port", address.rpartition(":")[2]],
                 log=logs / f"{name}.log",
                 environment=environment,
                 ready=partial(service_serves, address),

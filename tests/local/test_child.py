@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -72,25 +71,23 @@ async def test_a_child_that_dies_before_it_is_ready_shows_the_end_of_its_log(tmp
 
 async def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     spec, fifo = fifo_spec(tmp_path, "time.sleep(600)")
-    parent = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import asyncio, pathlib, sys\n"
-            "from services.local.child import Child, ChildSpec\n"
-            "async def main():\n"
-            "    child = Child(ChildSpec(name='c', command=sys.argv[2:], log=pathlib.Path(sys.argv[1])))\n"
-            "    await child.start()\n"
-            "    await asyncio.Event().wait()\n"
-            "asyncio.run(main())",
-            str(spec.log),
-            *spec.command,
-        ]
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "import asyncio, pathlib, sys\n"
+        "from services.local.child import Child, ChildSpec\n"
+        "async def main():\n"
+        "    child = Child(ChildSpec(name='c', command=sys.argv[2:], log=pathlib.Path(sys.argv[1])))\n"
+        "    await child.start()\n"
+        "    await asyncio.Event().wait()\n"
+        "asyncio.run(main())",
+        str(spec.log),
+        *spec.command,
     )
     pid = await next_start(fifo)
     descriptor = os.pidfd_open(pid)
     parent.kill()
-    parent.wait()
+    await parent.wait()
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(descriptor, ended.set)
     async with asyncio.timeout(PATIENCE):
