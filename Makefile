@@ -33,7 +33,7 @@ demo: setup ## Run the suite on real text: embed, select and label beside random
 	$(BIN)/prepal demo
 
 .PHONY: test
-test: setup ## Run all tests.
+test: setup $(BUF) ## Run all tests.
 	$(BIN)/pytest
 
 .PHONY: bench

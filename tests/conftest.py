@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.up import Up
+
 # No test reaches for a model hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -143,3 +145,11 @@ def data_folder() -> Callable[[str], Path]:
         return found
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """One `prepal up` with every process, for tests that do not disturb it."""
+    up = Up(tmp_path_factory.mktemp("suite"))
+    yield up
+    up.stop()
