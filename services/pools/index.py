@@ -1,0 +1,126 @@
+"""Which items a pool has: from an id to its row, and what is known of each row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from services.pools.item import DIGEST_BYTES
+from services.pools.packed import Column, Strings
+
+_NONE: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Hashes of ids in order, and the rows of those ids."""
+
+    hashes: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.uint32]
+
+
+class Index:
+    """The ids of a pool in order of row, with a digest and two places in the store each.
+
+    Takes 32 bytes an item beside the id's own UTF-8: 16 of digest, 12 of hash and row, 4 of the id's end; and 8 for the two
+    places. Ids are found through sorted runs of 64-bit hashes, merged like the runs of a log-structured tree, so that
+    appending costs O(log N) an item and a look-up a few binary searches; an id found is compared whole, so that
+    two ids with one hash are told apart. The hash is Python's own of a string, keyed at random in each process.
+
+    One thread appends at a time; any number read.
+    """
+
+    def __init__(self) -> None:
+        self._ids = Strings()
+        self._digests = Column(np.uint8, (DIGEST_BYTES,))
+        self._item_rows = Column(np.uint32)
+        self._embedding_rows = Column(np.uint32)
+        self._runs: tuple[_Run, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self._embedding_rows)
+
+    def extend(
+        self,
+        ids: Sequence[str],
+        digests: npt.NDArray[np.uint8],
+        item_rows: npt.NDArray[np.integer],
+        embedding_rows: npt.NDArray[np.integer],
+    ) -> None:
+        """Appends items whose ids are new and differ from one another.
+
+        Args:
+            ids: n ids.
+            digests: Shape (n, 16).
+            item_rows: Rows of the items' table, shape (n,).
+            embedding_rows: Rows of the embeddings' table, shape (n,).
+        """
+        if not ids:
+            return
+        start = len(self)
+        hashes = _hashes(ids)
+        order = np.argsort(hashes, kind="stable")
+        self._ids.extend(ids)
+        self._digests.extend(digests)
+        self._item_rows.extend(item_rows.astype(np.uint32))
+        self._embedding_rows.extend(embedding_rows.astype(np.uint32))
+        self._runs = _merged((*self._runs, _Run(hashes[order], (start + order).astype(np.uint32))))
+
+    def rows_of(self, ids: Sequence[str], within: int | None = None) -> npt.NDArray[np.int64]:
+        """Returns the rows of ids, shape (n,), -1 for an id that is not among the first `within` rows."""
+        found = np.full(len(ids), _NONE, np.int64)
+        within = len(self) if within is None else within
+        if not within or not len(ids):
+            return found
+        hashes = _hashes(ids)
+        order = np.argsort(hashes)
+        wanted = hashes[order]
+        for run in self._runs:
+            at = np.searchsorted(run.hashes, wanted)
+            at[at == len(run.hashes)] = 0
+            for position in np.flatnonzero(run.hashes[at] == wanted).tolist():
+                number = int(order[position])
+                row = self._confirm(run, int(at[position]), ids[number])
+                if _NONE < row < within:
+                    found[number] = row
+        return found
+
+    def ids_of(self, rows: npt.NDArray[np.int64]) -> list[str]:
+        """Returns the ids of rows that are there."""
+        return self._ids.decode(rows.tolist())
+
+    def digests_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Returns digests, shape (n, 16)."""
+        return self._digests.gather(rows)
+
+    def item_rows(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Returns where rows lie in the items' table, shape (n,)."""
+        return self._item_rows.gather(rows).astype(np.int64)
+
+    def embedding_rows(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Returns where rows lie in the embeddings' table, shape (n,)."""
+        return self._embedding_rows.gather(rows).astype(np.int64)
+
+    def _confirm(self, run: _Run, at: int, item_id: str) -> int:
+        encoded, hashed = item_id.encode(), run.hashes[at]
+        while at < len(run.hashes) and run.hashes[at] == hashed:
+            if self._ids[int(run.rows[at])] == encoded:
+                return int(run.rows[at])
+            at += 1
+        return _NONE
+
+
+def _hashes(ids: Sequence[str]) -> npt.NDArray[np.int64]:
+    return np.fromiter(map(hash, ids), np.int64, len(ids))
+
+
+def _merged(runs: tuple[_Run, ...]) -> tuple[_Run, ...]:
+    """Merges the last runs until each is longer than the one after it: there are at most log2(N) of them."""
+    while len(runs) > 1 and len(runs[-2].hashes) <= len(runs[-1].hashes):
+        *rest, first, second = runs
+        hashes = np.concatenate([first.hashes, second.hashes])
+        order = np.argsort(hashes, kind="stable")
+        runs = (*rest, _Run(hashes[order], np.concatenate([first.rows, second.rows])[order]))
+    return runs
