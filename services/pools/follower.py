@@ -3,6 +3,7 @@
 import logging
 import threading
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +30,9 @@ class _Commit:
 class Follower:
     """The rows of a pool, read once each and kept in memory. Safe to use from several threads.
 
-    An item is there when its row is in the items' table and its embedding, of the same commit, in the embeddings' table. The
-    second is written first, so every item seen has one. Of several items with one id the first is the item. Both rules
-    depend only on rows that never change, so all processes number the items alike.
+    An item is there when its row is in the items' table and its embedding, of the same commit, in the embeddings'
+    table. The second is written first, so every item seen has one. Of several items with one id the first is the item. Both
+    rules depend only on rows that never change, so all processes number the items alike.
 
     Args:
         items: The items' table.
@@ -77,7 +78,7 @@ class Follower:
     def read_vectors(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float16]:
         """Returns the embeddings of rows, shape (n, D), from memory if they are there, else from the store."""
         if not len(rows) or rows.max() < len(self._vectors):
-            return self._vectors.gather(rows) if len(rows) else np.empty((0, *self._vectors.shape), np.float16)
+            return self._vectors.gather(rows)
         table = self._embeddings.take(self.index.embedding_rows(rows), ["embedding"])
         return np.concatenate([unpack_embeddings(batch) for batch in table.to_batches()])
 
@@ -148,11 +149,7 @@ def _commits(table: pa.Table) -> list[tuple[int, int, int]]:
     """Returns (commit, first row, rows) for each stretch of rows of one commit."""
     commits = table["commit"].to_numpy()
     edges = [0, *(np.flatnonzero(np.diff(commits)) + 1).tolist(), len(commits)]
-    return [
-        (int(commits[first]), first, stop - first)
-        for first, stop in zip(edges, edges[1:], strict=False)
-        if stop > first
-    ]
+    return [(int(commits[first]), first, stop - first) for first, stop in pairwise(edges) if stop > first]
 
 
 def _places(ids: pa.ChunkedArray, there: _Commit) -> npt.NDArray[np.int64]:

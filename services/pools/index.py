@@ -24,8 +24,8 @@ class _Run:
 class Index:
     """The ids of a pool in order of row, with a digest and two places in the store each.
 
-    Takes 32 bytes an item beside the id's own UTF-8: 16 of digest, 12 of hash and row, 4 of the id's end; and 8 for the two
-    places. Ids are found through sorted runs of 64-bit hashes, merged like the runs of a log-structured tree, so that
+    Takes 40 bytes an item beside the id's own UTF-8: 16 of digest, 12 of hash and row, 8 of places, 4 of the id's end.
+    Ids are found through sorted runs of 64-bit hashes, merged like the runs of a log-structured tree, so that
     appending costs O(log N) an item and a look-up a few binary searches; an id found is compared whole, so that
     two ids with one hash are told apart. The hash is Python's own of a string, keyed at random in each process.
 
@@ -80,16 +80,19 @@ class Index:
         for run in self._runs:
             at = np.searchsorted(run.hashes, wanted)
             at[at == len(run.hashes)] = 0
-            for position in np.flatnonzero(run.hashes[at] == wanted).tolist():
-                number = int(order[position])
-                row = self._confirm(run, int(at[position]), ids[number])
-                if _NONE < row < within:
-                    found[number] = row
+            alike = np.flatnonzero(run.hashes[at] == wanted)
+            numbers, rows = order[alike], run.rows[at[alike]].astype(np.int64)
+            stored = self._ids.decode(rows)
+            for position, (number, there) in enumerate(zip(numbers.tolist(), stored, strict=True)):
+                if ids[number] != there:
+                    rows[position] = self._beside(run, int(at[alike[position]]), ids[number])
+            inside = (rows != _NONE) & (rows < within)
+            found[numbers[inside]] = rows[inside]
         return found
 
     def ids_of(self, rows: npt.NDArray[np.int64]) -> list[str]:
         """Returns the ids of rows that are there."""
-        return self._ids.decode(rows.tolist())
+        return self._ids.decode(rows)
 
     def digests_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
         """Returns digests, shape (n, 16)."""
@@ -103,13 +106,11 @@ class Index:
         """Returns where rows lie in the embeddings' table, shape (n,)."""
         return self._embedding_rows.gather(rows).astype(np.int64)
 
-    def _confirm(self, run: _Run, at: int, item_id: str) -> int:
-        encoded, hashed = item_id.encode(), run.hashes[at]
-        while at < len(run.hashes) and run.hashes[at] == hashed:
-            if self._ids[int(run.rows[at])] == encoded:
-                return int(run.rows[at])
-            at += 1
-        return _NONE
+    def _beside(self, run: _Run, at: int, item_id: str) -> int:
+        """Returns the row of an id among all that share the hash at a place, -1 if it is none of them."""
+        rows = run.rows[at : np.searchsorted(run.hashes, run.hashes[at], side="right")].astype(np.int64)
+        matching = [row for row, there in zip(rows.tolist(), self._ids.decode(rows), strict=True) if there == item_id]
+        return matching[0] if matching else _NONE
 
 
 def _hashes(ids: Sequence[str]) -> npt.NDArray[np.int64]:

@@ -153,8 +153,8 @@ class LocalSite:
     def newest(self, table: str, version: int) -> int | None:
         """Looks for the file of the next version (about 5 µs while there is none).
 
-        Lance numbers versions without gaps and removes only old ones, so a version that is there, and whose successor is
-        not, is the newest.
+        Lance numbers versions without gaps and removes only old ones, so a version that is there, and whose successor
+        is not, is the newest.
         """
         if version and self._manifest(table, version).exists():
             while self._manifest(table, version + 1).exists():
@@ -186,7 +186,7 @@ class LocalSite:
             return
         _sync(manifest.parent)
 
-    def intact(self, table: str, version: int, files: Iterable[tuple[str, int | None]]) -> bool:
+    def intact(self, table: str, files: Iterable[tuple[str, int | None]]) -> bool:
         """Compares the files' sizes with what the manifest says (about 2 µs a file)."""
         for file, size in files:
             try:

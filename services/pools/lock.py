@@ -14,9 +14,9 @@ ROOM: Final = "room.lock"
 class FolderLock:
     """Shared and exclusive locks (flock) on two files in a folder.
 
-    Many writers may be in the room at once (shared); who removes or repairs the folder has it alone (exclusive). Everybody
-    comes through the gate, which the exclusive one keeps closed while waiting for the room to empty: a steady stream of
-    writers cannot keep it out.
+    Many writers may be in the room at once (shared); who removes or repairs the folder has it alone (exclusive).
+    Everybody comes through the gate, which the exclusive one keeps closed while waiting for the room to empty: a steady
+    stream of writers cannot keep it out.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,11 +32,10 @@ class FolderLock:
     @contextmanager
     def shared(self) -> Iterator[None]:
         """Holds the folder against removal and repair. Raises FileNotFoundError when the folder is gone."""
-        with self._held(self._gate, fcntl.LOCK_EX) as gate:
-            with self._held(self._room, fcntl.LOCK_SH) as room:
-                os.close(gate.pop())
-                self._check(self._room, room[0])
-                yield
+        with self._held(self._gate, fcntl.LOCK_EX) as gate, self._held(self._room, fcntl.LOCK_SH) as room:
+            os.close(gate.pop())
+            self._check(self._room, room[0])
+            yield
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:

@@ -1,6 +1,6 @@
 """Append-only columns whose earlier rows never move under a reader."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, Generic, TypeVar
 
 import numpy as np
@@ -16,8 +16,8 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 class Column(Generic[_Scalar]):
     """Rows of numbers in blocks of 65,536, shape (N, *shape).
 
-    A block is allocated whole; the pages of it that were never written take no memory. One thread appends at a time; any
-    number read rows that were appended before they began.
+    A block is allocated whole; the pages of it that were never written take no memory. One thread appends at a time;
+    any number read rows that were appended before they began.
     """
 
     def __init__(self, dtype: type[_Scalar], shape: tuple[int, ...] = ()) -> None:
@@ -96,16 +96,19 @@ class Strings:
             # A full block keeps no room to grow.
             self._bytes[-1] = self._bytes[-1][: self._ends[-1][-1]].copy()
 
-    def __getitem__(self, row: int) -> bytes:
-        """Returns the UTF-8 of one row."""
-        number, at = row >> _SHIFT, row & (BLOCK_ROWS - 1)
-        ends = self._ends[number]
-        start = int(ends[at - 1]) if at else 0
-        return self._bytes[number][start : int(ends[at])].tobytes()
-
-    def decode(self, rows: Iterable[int]) -> list[str]:
-        """Returns the strings of rows."""
-        return [self[row].decode() for row in rows]
+    def decode(self, rows: npt.NDArray[np.int64]) -> list[str]:
+        """Returns the strings of rows that are there, in the order asked (about 0.5 µs a row)."""
+        out = [""] * len(rows)
+        numbers = rows >> _SHIFT
+        for number in np.unique(numbers).tolist():
+            here = np.flatnonzero(numbers == number)
+            within = rows[here] & (BLOCK_ROWS - 1)
+            ends = self._ends[number]
+            starts = np.where(within > 0, ends[within - 1], 0)
+            packed = memoryview(self._bytes[number])
+            for at, start, end in zip(here.tolist(), starts.tolist(), ends[within].tolist(), strict=True):
+                out[at] = str(packed[start:end], "utf-8")
+        return out
 
     def _fit(self, size: int) -> None:
         # A reader may hold the smaller array: what it reads is the same in both.

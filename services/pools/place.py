@@ -30,8 +30,8 @@ class Site(Protocol):
     def sync_version(self, table: str, version: int) -> None:
         """Makes a version of a table survive a loss of power."""
 
-    def intact(self, table: str, version: int, files: Iterable[tuple[str, int | None]]) -> bool:
-        """Tells whether a version's data files are all there, whole. `files` are paths with their sizes in bytes."""
+    def intact(self, table: str, files: Iterable[tuple[str, int | None]]) -> bool:
+        """Tells whether data files are all there, whole. `files` are paths with their sizes in bytes."""
 
     def torn(self, table: str, version: int) -> bool:
         """Tells whether a version's manifest is cut short or blank, as a loss of power leaves it."""

@@ -38,8 +38,8 @@ class PoolStats:
 class Pool:
     """A handle on one pool, safe to use from several threads.
 
-    Each call sees what other processes have added. Once the pool is deleted every call raises PoolNotFound, also when there is
-    a new pool of that name: `PoolStore.open` returns a handle on that one.
+    Each call sees what other processes have added. Once the pool is deleted every call raises PoolNotFound, also when
+    there is a new pool of that name: `PoolStore.open` returns a handle on that one.
 
     Attributes:
         definition: What the pool is.
@@ -88,8 +88,8 @@ class Pool:
     def append(self, items: Sequence[Item], embeddings: npt.NDArray[np.float16]) -> PoolStats:
         """Adds items with their embeddings; durable when it returns. Callers at the same time share a commit.
 
-        An item whose id is in the pool already, or comes twice, is left out: the first one stays as it is. A caller that
-        races with others for an id learns from `known` whose text it became.
+        An item whose id is in the pool already, or comes twice, is left out: the first one stays as it is. A caller
+        that races with others for an id learns from `known` whose text it became.
 
         Args:
             items: n items.

@@ -12,9 +12,9 @@ from services.pools.item import DIGEST_BYTES, Item, text_digest
 
 DEFINITION_KEY: Final = "prepal.pool"
 
-# `digest` spares a reader all texts when it asks which items changed. `commit` is a random number, equal for the items and
-# the embeddings of one commit: an embedding left over from a commit that failed half-way, or written by the loser of a
-# race for the same id, can never be taken for another item's.
+# `digest` spares a reader all texts when it asks which items changed. `commit` is a random number, equal for the items
+# and the embeddings of one commit: an embedding left over from a commit that failed half-way, or written by the loser
+# of a race for the same id, can never be taken for another item's.
 _ITEM_FIELDS: Final = (
     pa.field("item_id", pa.string(), nullable=False),
     pa.field("text", pa.string(), nullable=False),

@@ -13,8 +13,8 @@ from services.pools.packed import Column
 class Snapshot:
     """The first `len(snapshot)` rows of a pool. Stays valid and unchanged while the pool grows.
 
-    Rows are numbered 0 to N - 1 in the order the items were added; a row keeps its number in every later snapshot. Successive
-    snapshots share their memory: 2 D bytes an item for the embedding, and the index (see `services.pools.index`).
+    Rows are numbered 0 to N - 1 in the order the items were added; a row keeps its number in every later snapshot.
+    Successive snapshots share their memory: 2 D bytes an item for the embedding, and the index (`services.pools.index`).
 
     Attributes:
         version: The pool's version; the same version of the same incarnation is the same rows, in any process.
@@ -81,7 +81,7 @@ class Snapshot:
 
     def _checked(self, rows: npt.ArrayLike) -> npt.NDArray[np.int64]:
         checked = np.atleast_1d(np.asarray(rows, np.int64))
-        if checked.size and not (0 <= checked.min() and checked.max() < self._items):
+        if checked.size and (checked.min() < 0 or checked.max() >= self._items):
             raise IndexError(
                 f"rows must be between 0 and {self._items - 1}, got {int(checked.min())} to {int(checked.max())}"
             )

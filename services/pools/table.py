@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from lance.fragment import write_fragments
+from lance.lance import _Session as Session
 
 from services.pools.errors import StoreUnavailable
 from services.pools.place import Site
@@ -51,7 +52,7 @@ class Table:
         self._name = name
         self._uri = f"{site.uri}/{name}"
         self._lock = threading.Lock()
-        self._session = lance.Session(
+        self._session = Session(
             index_cache_size_bytes=_INDEX_CACHE_BYTES, metadata_cache_size_bytes=_METADATA_CACHE_BYTES
         )
         self._durable = 0
@@ -121,7 +122,7 @@ class Table:
         """Writes rows to files and makes those durable; no reader sees them yet."""
         base = self._dataset
         with _translated(f"writing {self._name}"):
-            transaction = write_fragments(rows, base, mode="append", return_transaction=True)
+            transaction: Any = write_fragments(rows, base, mode="append", return_transaction=True)
             self._site.sync(
                 self._name, [file.path for fragment in transaction.operation.fragments for file in fragment.files]
             )
