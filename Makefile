@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml clients/python/pyproject.toml constraints.txt
 	touch $@
 
 # The stubs and the synchronous client follow their sources.
-clients/python/prepal/v1/__init__.py: $(INSTALLED) $(wildcard protos/prepal/v1/*.proto) clients/python/prepal/_async_client.py clients/python/build_hook.py
+clients/python/prepal/v1/__init__.py: $(INSTALLED) $(wildcard protos/prepal/v1/*.proto) $(wildcard clients/python/prepal/_async/*.py) clients/python/build_hook.py
 	$(BIN)/python clients/python/build_hook.py
 
 $(BUF):

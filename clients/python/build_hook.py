@@ -1,80 +1,129 @@
 """Builds what the SDK ships but git does not keep: the stubs of protos/ and the synchronous client.
 
-`prepal.v1` comes from the .proto files. `prepal/_sync_client.py` comes from `prepal/_async_client.py`: the same calls
-without `async` and `await`, so that both clients have one source. Runs as a hatchling hook, and by hand as
-`python build_hook.py`.
+`prepal.v1` comes from the .proto files. `prepal/_sync/` comes from `prepal/_async/`: the same calls without `async`
+and `await`, so that both clients have one source. Runs as a hatchling hook, and by hand as `python build_hook.py`.
 """
 
 from __future__ import annotations
 
+import ast
 import io
-import sys
+import re
 import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 PACKAGE = ROOT / "prepal"
 
-# Names of the async client and what they are in the synchronous one.
+# Names of the asynchronous client and what they are in the synchronous one.
 SYNC_NAMES = {
     "AsyncClient": "Client",
+    "AsyncExchange": "SyncExchange",
     "AsyncIterator": "Iterator",
-    "AsyncIterable": "Iterable",
+    "AsyncTransport": "SyncTransport",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
-    "__aiter__": "__iter__",
-    "__anext__": "__next__",
-    "StopAsyncIteration": "StopIteration",
+    "_async": "_sync",
     "_async_transport": "_sync_transport",
-    "AsyncTransport": "SyncTransport",
-    "aclosing": "closing",
+    "anext": "next",
 }
+
+_WORD = re.compile(r"\b\w+\b")
+_EXAMPLE = re.compile(r"^\s*(>>>|\.\.\.) ")
+_KEYWORD = re.compile(r"\b(?:async|await)\s+")
 
 
 def build_stubs() -> None:
-    """Writes prepal/v1/*_pb2.py, *_pb2.pyi and *_pb2_grpc.py."""
+    """Writes prepal/v1/*_pb2.py and *_pb2.pyi, and *_pb2_grpc.py for servers."""
     from grpc_tools import protoc
 
     protos = next(p for p in (ROOT / "protos", ROOT.parent.parent / "protos") if p.is_dir())
     files = sorted(str(p) for p in (protos / "prepal" / "v1").glob("*.proto"))
     include = Path(protoc.__file__).parent / "_proto"
-    out = f"{ROOT}"
     (PACKAGE / "v1").mkdir(exist_ok=True)
-    arguments = [f"-I{protos}", f"-I{include}", f"--python_out={out}", f"--pyi_out={out}", f"--grpc_python_out={out}"]
+    arguments = [f"-I{protos}", f"-I{include}", *(f"--{kind}_out={ROOT}" for kind in ("python", "pyi", "grpc_python"))]
     if protoc.main(["protoc", *arguments, *files]) != 0:
         raise RuntimeError("protoc failed; its messages are above")
-    (PACKAGE / "v1" / "__init__.py").write_text('"""The gRPC contract: messages and stubs built from protos/prepal/v1."""\n')
+    for typed in (PACKAGE / "v1").glob("*.pyi"):
+        typed.write_text(_strict(typed.read_text("utf-8")), encoding="utf-8")
+    docstring = '"""The gRPC contract: messages and stubs built from protos/prepal/v1."""\n'
+    (PACKAGE / "v1" / "__init__.py").write_text(docstring, encoding="utf-8")
+
+
+def _strict(stub: str) -> str:
+    """Returns a stub whose bare `Mapping` says of what, as mypy's strict mode wants."""
+    return re.sub(r"\b_Mapping\]", "_Mapping[str, _Any]]", stub).replace(
+        "from typing import ", "from typing import Any as _Any, ", 1
+    )
 
 
 def synchronous(source: str) -> str:
-    """Returns the async client's source as the synchronous client's."""
-    tokens: list[tokenize.TokenInfo] = []
-    dropped_at: dict[int, int] = {}
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        row, column = token.start
-        shift = dropped_at.get(row, 0)
+    r"""Returns asynchronous source as synchronous source.
+
+    Drops the keywords `async` and `await`, and replaces the names of `SYNC_NAMES`, in code and in the examples of
+    docstrings. Everything else, comments and layout included, stays as it is.
+
+    Raises:
+        ValueError: when the result is not Python, or still asynchronous somewhere.
+
+    >>> synchronous("async def ask(client: AsyncClient) -> None:\n    await client.close()\n")
+    'def ask(client: Client) -> None:\n    client.close()\n'
+    """
+    lines = source.splitlines(keepends=True)
+    # From the last edit to the first, so that each leaves the positions of those still to do as they are.
+    for (row, start), end, text in reversed(list(_edits(source))):
+        last_row, last = end
+        replaced = lines[row - 1][:start] + text + lines[last_row - 1][last:]
+        lines[row - 1 : last_row] = [replaced]
+    result = "".join(lines)
+    _check(result)
+    return result
+
+
+def _edits(source: str) -> Iterator[tuple[tuple[int, int], tuple[int, int], str]]:
+    """Yields what changes: where it begins, where it ends, and the text that takes its place."""
+    tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    for token, following in zip(tokens, [*tokens[1:], tokens[-1]], strict=True):
         if token.type == tokenize.NAME and token.string in ("async", "await"):
-            width = len(token.string) + 1
-            dropped_at[row] = shift + width
-            continue
-        text = SYNC_NAMES.get(token.string, token.string) if token.type == tokenize.NAME else token.string
-        end_row, end_column = token.end
-        growth = len(text) - len(token.string)
-        end_shift = shift if end_row == row else 0
-        tokens.append(
-            token._replace(string=text, start=(row, column - shift), end=(end_row, end_column - end_shift + growth))
-        )
-        if growth:
-            dropped_at[row] = shift - growth
-    return tokenize.untokenize(tokens)
+            yield token.start, following.start, ""
+        elif token.type == tokenize.NAME and token.string in SYNC_NAMES:
+            yield token.start, token.end, SYNC_NAMES[token.string]
+        elif token.type == tokenize.STRING and ">>>" in token.string:
+            yield token.start, token.end, "".join(map(_example, token.string.splitlines(keepends=True)))
+
+
+def _example(line: str) -> str:
+    """Returns a line of a docstring, made synchronous if it is a line of an example."""
+    if not _EXAMPLE.match(line):
+        return line
+    return _WORD.sub(lambda word: SYNC_NAMES.get(word[0], word[0]), _KEYWORD.sub("", line))
+
+
+def _check(source: str) -> None:
+    """Raises ValueError unless the source is Python with nothing asynchronous in it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.AsyncFunctionDef | ast.AsyncFor | ast.AsyncWith | ast.Await) or (
+            isinstance(node, ast.comprehension) and node.is_async
+        ):
+            raise ValueError(f"line {getattr(node, 'lineno', '?')} is still asynchronous")
+        if isinstance(node, ast.Name | ast.alias) and "async" in (getattr(node, "id", "") or getattr(node, "name", "")):
+            raise ValueError(f"line {node.lineno} still names something asynchronous; add it to SYNC_NAMES")
 
 
 def build_sync_client() -> None:
-    """Writes prepal/_sync_client.py, if the async client is there."""
-    source = PACKAGE / "_async_client.py"
-    text = synchronous(source.read_text(encoding="utf-8"))
-    header = "# Built from _async_client.py by build_hook.py.\n"
-    (PACKAGE / "_sync_client.py").write_text(header + text, encoding="utf-8")
+    """Writes prepal/_sync/ anew from prepal/_async/."""
+    target = PACKAGE / "_sync"
+    target.mkdir(exist_ok=True)
+    sources = sorted((PACKAGE / "_async").glob("*.py"))
+    for stale in {path.name for path in target.glob("*.py")} - {path.name for path in sources}:
+        (target / stale).unlink()
+    for path in sources:
+        if path.name == "__init__.py":
+            text = '"""The synchronous client, built from `prepal._async` by build_hook.py."""\n'
+        else:
+            text = f"# Built from prepal/_async/{path.name} by build_hook.py.\n" + synchronous(path.read_text("utf-8"))
+        (target / path.name).write_text(text, encoding="utf-8")
 
 
 def build() -> None:
@@ -82,10 +131,6 @@ def build() -> None:
     build_stubs()
     build_sync_client()
 
-
-if __name__ == "__main__":
-    build()
-    sys.exit(0)
 
 try:
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -98,7 +143,11 @@ else:
 
         PLUGIN_NAME = "custom"
 
-        def initialize(self, version: str, build_data: dict[str, object]) -> None:
+        def initialize(self, version: str, build_data: dict[str, object]) -> None:  # noqa: ARG002
             """Builds for a wheel and an editable install; an sdist carries the sources."""
             if self.target_name == "wheel":
                 build()
+
+
+if __name__ == "__main__":
+    build()
