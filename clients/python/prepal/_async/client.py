@@ -7,7 +7,9 @@ from typing import Self
 
 from prepal._async.connection import Connection
 from prepal._async.health import health_of
+from prepal._async.items import ItemCalls
 from prepal._async.jobs import JobCalls
+from prepal._async.labeling import LabelingCalls
 from prepal._async.pools import PoolCalls
 from prepal._async.projects import ProjectCalls
 from prepal._channel import address_of
@@ -15,7 +17,7 @@ from prepal._health import Health
 from prepal._retry import Patience
 
 
-class AsyncClient(PoolCalls, ProjectCalls, JobCalls):
+class AsyncClient(PoolCalls, ItemCalls, ProjectCalls, LabelingCalls, JobCalls):
     """All calls to the embedder, the selector and the trainer.
 
     Connects at the first call to each service, so making a client neither waits nor fails. Calls are tried again while

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import cast
+from typing import Final, cast
 
 import grpc
 
@@ -12,6 +12,12 @@ from prepal._async_transport import AsyncExchange, AsyncTransport, sleep
 from prepal._methods import Method, RequestT, ResponseT
 from prepal._retry import Attempts, Patience
 from prepal._status import FailedCall, Target, error_from
+
+USUAL: Final = 60.0
+"""Seconds for a call that names no timeout."""
+
+LOADING: Final = 600.0
+"""Seconds for a call that may load a backbone, or download it, the first time."""
 
 
 class Connection:
@@ -41,7 +47,7 @@ class Connection:
         return Attempts(timeout=timeout, patience=self._patience)
 
     async def call(
-        self, method: Method[RequestT, ResponseT], request: RequestT, timeout: float | None, default: float = 60.0
+        self, method: Method[RequestT, ResponseT], request: RequestT, timeout: float | None, default: float = USUAL
     ) -> ResponseT:
         """Sends a request and returns its response, trying again while the service is away or overloaded.
 
@@ -70,7 +76,10 @@ class Connection:
         return response
 
     async def responses(
-        self, method: Method[RequestT, ResponseT], request: RequestT, timeout: float
+        self,
+        method: Method[RequestT, ResponseT],
+        request: RequestT,
+        timeout: float,
     ) -> AsyncIterator[ResponseT]:
         """Sends a request and yields its responses, once; who iterates decides whether to begin again.
 
