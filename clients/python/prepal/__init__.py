@@ -15,6 +15,7 @@
 from prepal import errors, tensors
 from prepal._async.client import AsyncClient
 from prepal._health import Health
+from prepal._local import local
 from prepal._retry import Patience
 from prepal._sync.client import Client
 from prepal.errors import PrepalError
@@ -66,5 +67,6 @@ __all__ = [
     "SelectedItem",
     "Selection",
     "errors",
+    "local",
     "tensors",
 ]

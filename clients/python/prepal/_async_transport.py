@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from typing import Any, Generic, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
 
 import grpc
 import grpc.aio
 
 from prepal._channel import channel_options
 from prepal._methods import Method, RequestT, ResponseT
+from prepal._sync_transport import SyncExchange, SyncTransport
 
 ValueT = TypeVar("ValueT")
 
@@ -24,6 +26,7 @@ class AsyncTransport:
     def __init__(self, address: str) -> None:
         self._address = address
         self._channel: grpc.aio.Channel | None = None
+        self._exchanges = SyncTransport(address)
 
     async def unary(self, method: Method[RequestT, ResponseT], request: RequestT, timeout: float) -> ResponseT:
         """Sends a request and returns its response; raises grpc.RpcError."""
@@ -44,11 +47,11 @@ class AsyncTransport:
 
     def exchange(self, method: Method[RequestT, ResponseT], timeout: float) -> AsyncExchange[RequestT, ResponseT]:
         """Opens a stream in both directions."""
-        stub = self._open().stream_stream(method.path, method.serialize, method.deserialize)
-        return AsyncExchange(stub(timeout=timeout))
+        return AsyncExchange(self._exchanges.exchange(method, timeout))
 
     async def close(self) -> None:
-        """Closes the channel; calls in flight are cancelled."""
+        """Closes the channels; calls in flight are cancelled."""
+        self._exchanges.close()
         if self._channel is not None:
             await self._channel.close()
             self._channel = None
@@ -60,33 +63,33 @@ class AsyncTransport:
 
 
 class AsyncExchange(Generic[RequestT, ResponseT]):
-    """A stream in both directions, written and read by one task."""
+    """A stream in both directions, written and read by one task.
 
-    def __init__(self, call: Any) -> None:
-        self._call = call
+    Built on the synchronous stream and one thread. The asynchronous stream of grpc replaces the status that the
+    service gave by an INTERNAL of its own when a write meets the end of the stream, so that nobody could tell a pool
+    that does not exist from a broken connection.
+    """
+
+    def __init__(self, exchange: SyncExchange[RequestT, ResponseT]) -> None:
+        self._exchange = exchange
+        self._reader = ThreadPoolExecutor(1, "prepal-reader")
 
     async def write(self, request: RequestT) -> None:
         """Sends a request. On a stream that has ended it does nothing: the next read says why it ended."""
-        try:
-            await self._call.write(request)
-        except (asyncio.InvalidStateError, grpc.RpcError):
-            return
+        self._exchange.write(request)
 
     async def read(self) -> ResponseT | None:
         """Returns the next response, None when the service has ended the stream well; raises grpc.RpcError."""
-        response = await self._call.read()
-        return None if response is grpc.aio.EOF else response
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._exchange.read)
 
     async def done_writing(self) -> None:
         """Says that no request follows."""
-        try:
-            await self._call.done_writing()
-        except (asyncio.InvalidStateError, grpc.RpcError):
-            return
+        self._exchange.done_writing()
 
     def cancel(self) -> None:
-        """Ends the stream now, if it has not ended."""
-        self._call.cancel()
+        """Ends the stream now, if it has not ended, and its threads."""
+        self._exchange.cancel()
+        self._reader.shutdown(wait=False)
 
 
 async def each(source: Source[ValueT]) -> AsyncIterator[ValueT]:

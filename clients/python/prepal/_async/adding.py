@@ -42,7 +42,7 @@ async def add_items(
     more = True
     while more or adding.in_flight:
         stream: _Exchange = embedder.exchange(_methods.ADD_ITEMS, _LONGEST_STREAM + timeout)
-        opened = time.monotonic()
+        opened = asked = time.monotonic()
         try:
             for chunk in adding.in_flight:
                 await stream.write(adding.request(chunk))
@@ -56,6 +56,7 @@ async def add_items(
                     await stream.write(adding.request(fresh))
                 if not adding.in_flight:
                     break
+                asked = time.monotonic()
                 ack = await stream.read()
                 if ack is None:
                     raise errors.Unavailable(
@@ -67,7 +68,11 @@ async def add_items(
                 on_result(adding.acknowledge(ack))
             await _finish(stream)
         except grpc.RpcError as failed:
-            await _go_on(embedder, attempts, adding, embedder.error(failed, "AddItems", timeout))
+            error = embedder.error(failed, "AddItems", timeout)
+            if isinstance(error, errors.DeadlineExceeded) and time.monotonic() - asked < timeout:
+                # The items came so slowly that the stream's time was over; the service is not to blame.
+                continue
+            await _go_on(embedder, attempts, adding, error)
         except errors.Unavailable as ended:
             await _go_on(embedder, attempts, adding, ended)
         finally:
