@@ -81,6 +81,21 @@ def _check(task: Task, options: SimulationOptions) -> None:
         raise ValueError(f"pairs is {options.pairs}, but the items have no text_pair; leave pairs out for single texts")
 
 
+def limited(rows: Iterable[Row], limit: int) -> list[Row]:
+    """Returns `limit` of the items, or all when there are fewer, in their order.
+
+    Which ones depends on their ids alone, so that a file sorted by label gives no single class.
+
+    Raises:
+        ValueError: `limit` is not at least 1.
+    """
+    if limit < 1:
+        raise ValueError(f"limit must be at least 1, got {limit}")
+    rows = list(rows)
+    drawn = sorted(range(len(rows)), key=lambda at: hashlib.sha256(rows[at].id.encode()).digest())[:limit]
+    return [rows[at] for at in sorted(drawn)]
+
+
 def digest(rows: Sequence[Row], *, labels: bool) -> str:
     """Returns a digest of the items in their order, 16 hexadecimal digits.
 
