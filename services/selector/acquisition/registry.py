@@ -1,0 +1,16 @@
+"""Every acquisition function by its name on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from services.selector.acquisition.kinds import AcquisitionFunction
+from services.selector.acquisition.margin import MARGIN
+from services.selector.acquisition.max_entropy import MAX_ENTROPY
+from services.selector.acquisition.random import RANDOM
+from services.selector.acquisition.variation_ratio import VARIATION_RATIO
+
+REGISTRY: Final[Mapping[str, AcquisitionFunction]] = {
+    function.name: function for function in (RANDOM, MAX_ENTROPY, VARIATION_RATIO, MARGIN)
+}

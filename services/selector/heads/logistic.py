@@ -1,0 +1,174 @@
+"""LOGISTIC: logistic regression with an L2 penalty, scikit-learn's `LogisticRegression` in definition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from services.selector.heads.head import Float32, Projection
+from services.selector.heads.loss import BinomialLoss, Float64, Loss, MultinomialLoss
+from services.selector.heads.newton import minimize
+from services.selector.heads.preconditioner import MAX_FEATURES, Preconditioner
+
+# Outputs within about 3e-5 of the optimum's: probabilities within 1e-5.
+_TOLERANCE: Final = 3e-4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogisticSettings:
+    """How a logistic head is fit.
+
+    Attributes:
+        inverse_regularization: C, more than 0, at most 1e6.
+        balanced: whether labels count inversely to their class's frequency, as scikit-learn's "balanced".
+    """
+
+    inverse_regularization: float = 10.0
+    balanced: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError when C is out of range."""
+        if not 0 < self.inverse_regularization <= 1e6:
+            raise ValueError(
+                f"inverse_regularization must be more than 0 and at most 1e6, got {self.inverse_regularization:g}"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LogisticHead:
+    """Logistic regression that was fit.
+
+    Attributes:
+        labels: the labels seen, C of them, in the order of probability columns.
+        weights: float32, shape (J, D), J = 1 for two classes, else C, over embeddings as the pool has them.
+        offsets: float32, shape (J,).
+    """
+
+    labels: tuple[str, ...]
+    weights: Float32
+    offsets: Float32
+
+    @property
+    def kind(self) -> str:
+        """The name it is stored under."""
+        return "LOGISTIC"
+
+    @property
+    def projection(self) -> Projection:
+        """Embeddings to logits."""
+        return Projection(np.ascontiguousarray(self.weights.T), self.offsets)
+
+    def probabilities(self, outputs: Float32) -> Float32:
+        """Returns probabilities (n, C) from logits (n, J)."""
+        if len(self.labels) == 2:
+            return _odds_to_probabilities(outputs)
+        exponentials = np.exp(outputs - np.maximum.reduce(outputs, axis=1, keepdims=True))
+        probs: Float32 = exponentials / exponentials.sum(axis=1, keepdims=True)
+        return probs
+
+
+class LogisticFitter:
+    """Fits logistic heads of one project, one after the other; keeps between fits what makes the next one faster.
+
+    What it keeps does not enter the result beyond rounding. Not safe to use from several threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._preconditioner: Preconditioner | None = None
+
+    def fit(
+        self,
+        features: Float32,
+        classes: npt.NDArray[np.integer[Any]],
+        labels: Sequence[str],
+        mean_squared_norm: float,
+        settings: LogisticSettings,
+        start: LogisticHead | None = None,
+    ) -> LogisticHead:
+        """Fits a head on labeled embeddings.
+
+        The penalty is that of embeddings x / √mean_squared_norm, on which C means the same for every backbone; the
+        weights returned are for x itself. Minimizes Σ weightᵢ lossᵢ + ‖w‖² / (2 C), intercepts not penalized.
+
+        Args:
+            features: float32, shape (M, D + 1), embeddings and a column of ones.
+            classes: shape (M,), numbers into `labels`; at least two different.
+            labels: the project's labels.
+            mean_squared_norm: of the pool's embeddings, more than 0.
+            settings: C and class weights.
+            start: the head to start from, of any label set; None starts from zero.
+
+        Returns:
+            The head, of the labels that occur among `classes`, in the order of `labels`. The optimum to within about
+            1e-5 in probability, wherever the search started.
+
+        Costs 5 to 20 ms warm for M = 2,000, D = 768 and two classes on one core.
+        """
+        seen, targets, counts = np.unique(classes, return_inverse=True, return_counts=True)
+        if len(seen) < 2:
+            raise ValueError(f"classes must hold at least two different numbers, got {len(seen)}")
+        names = tuple(labels[number] for number in seen)
+        sample_weights = np.ones(len(targets))
+        if settings.balanced:
+            sample_weights = (len(targets) / (len(seen) * counts.astype(np.float64)))[targets]
+        loss: Loss = (
+            BinomialLoss(targets, sample_weights)
+            if len(seen) == 2
+            else MultinomialLoss(targets, sample_weights, len(seen))
+        )
+        penalty = np.full(features.shape[1], mean_squared_norm / settings.inverse_regularization)
+        penalty[-1] = 0.0
+        solution = minimize(
+            features,
+            loss,
+            penalty,
+            _start(start, names, features.shape[1]),
+            self._prepared(features, penalty, loss.curvature),
+            tolerance=_TOLERANCE,
+        )
+        found = solution.weights
+        if len(seen) > 2:
+            # A constant added to every intercept changes nothing; without this it would drift from fit to fit.
+            found[-1] -= found[-1].mean()
+        found = found.astype(np.float32)
+        return LogisticHead(names, np.ascontiguousarray(found[:-1].T), found[-1].copy())
+
+    def _prepared(self, features: Float32, penalty: Float64, curvature: float) -> Preconditioner | None:
+        if features.shape[1] > MAX_FEATURES:
+            return None
+        kept = self._preconditioner
+        if kept is None or not kept.fits(len(features), penalty, curvature):
+            kept = self._preconditioner = Preconditioner(features, penalty, curvature)
+        return kept
+
+
+def _start(head: LogisticHead | None, labels: tuple[str, ...], features: int) -> Float64:
+    """Returns weights (D + 1, J) to start from: those of labels that `head` knows, else 0."""
+    outputs = 1 if len(labels) == 2 else len(labels)
+    weights = np.zeros((features, outputs))
+    if head is None or head.weights.shape[1] != features - 1:
+        return weights
+    known = np.concatenate([head.weights, head.offsets[:, None]], axis=1).astype(np.float64)
+    if head.labels == labels:
+        return known.T.copy()
+    columns = dict(zip(head.labels, np.concatenate([-known, known]) / 2 if len(known) == 1 else known, strict=True))
+    vectors = [columns.get(label, np.zeros(features)) for label in labels]
+    if outputs == 1:
+        return (vectors[1] - vectors[0])[:, None]
+    return np.stack(vectors, axis=1)
+
+
+def _odds_to_probabilities(outputs: Float32) -> Float32:
+    """Returns (n, 2) from the log odds of the second class, (n, 1)."""
+    probs = np.empty((len(outputs), 2), np.float32)
+    # exp of a negative number only, so that nothing overflows.
+    small = np.exp(-np.abs(outputs[:, 0]))
+    minor = small / (1.0 + small)
+    second = outputs[:, 0] > 0
+    probs[:, 1] = np.where(second, 1.0 - minor, minor)
+    probs[:, 0] = np.where(second, minor, 1.0 - minor)
+    return probs
