@@ -8,28 +8,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-
+from services.pools.addition import Addition
 from services.pools.errors import StoreUnavailable
 
 GROUP_ROWS: Final = 32_768
 GROUP_BYTES: Final = 256 << 20
 QUEUED_BYTES: Final = 512 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Addition:
-    """Packed items and their embeddings, shape (n, D), of one caller."""
-
-    items: pa.Table
-    embeddings: npt.NDArray[np.float16]
-
-    @property
-    def size(self) -> int:
-        """Bytes in memory."""
-        return int(self.items.nbytes) + self.embeddings.nbytes
 
 
 @dataclass(slots=True)
@@ -83,7 +67,7 @@ class Committer:
         while group := self._next():
             try:
                 self._commit([waiting.addition for waiting in group], secrets.randbits(63))
-            except Exception as error:  # noqa: BLE001 - raised to each caller
+            except BaseException as error:  # noqa: BLE001 - raised to each caller; none may wait for ever
                 for waiting in group:
                     waiting.done.set_exception(error)
             else:

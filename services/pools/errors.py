@@ -19,3 +19,7 @@ class PoolExists(Exception):
 
 class StoreUnavailable(Exception):
     """The store cannot be read or written at the moment, or what it holds cannot be read at all."""
+
+
+class StoreRepaired(StoreUnavailable):
+    """Damage was found and put aside. Handles on the pool are void: open it again."""

@@ -4,11 +4,13 @@ import logging
 import threading
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from services.pools.errors import StoreUnavailable
 from services.pools.index import Index
 from services.pools.packed import BLOCK_ROWS, Column
 from services.pools.schema import unpack_digests, unpack_embeddings
@@ -16,7 +18,8 @@ from services.pools.table import Table
 
 _log = logging.getLogger(__name__)
 
-_SCAN_ROWS = 64
+_SCAN_ROWS: Final = 64
+_SCAN_BATCH_ROWS: Final = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,8 @@ class Follower:
     """The rows of a pool, read once each and kept in memory. Safe to use from several threads.
 
     An item is there when its row is in the items' table and its embedding, of the same commit, in the embeddings'
-    table. The second is written first, so every item seen has one. Of several items with one id the first is the item. Both
-    rules depend only on rows that never change, so all processes number the items alike.
+    table. The second is written first, so every item seen has one. Of several items with one id the first is the item.
+    Both rules depend only on rows that never change, so all processes number the items alike.
 
     Args:
         items: The items' table.
@@ -71,7 +74,12 @@ class Follower:
         """Returns the embeddings by row, with at least the first `items` read, shape (N, D)."""
         if len(self._vectors) < items:
             with self._load_lock:
-                if len(self._vectors) < items:
+                try:
+                    self._load(items)
+                except StoreUnavailable:
+                    # The version in hand may be so old that its files were removed: the newest has the same rows.
+                    if not self._embeddings.refresh():
+                        raise
                     self._load(items)
         return self._vectors
 
@@ -84,21 +92,20 @@ class Follower:
 
     def _read_embeddings(self) -> None:
         stop = self._embeddings.rows
-        batches = list(self._embeddings.read(self._embeddings_read, stop, ["item_id", "commit"]))
-        if not batches:
+        if stop == self._embeddings_read:
             return
-        table = pa.Table.from_batches(batches)
+        table = self._embeddings.read(self._embeddings_read, stop, ["item_id", "commit"])
         for commit, first, count in _commits(table):
             self._waiting[commit] = _Commit(self._embeddings_read + first, table["item_id"].slice(first, count))
         self._embeddings_read = stop
 
     def _read_items(self, stop: int) -> None:
-        batches = list(self._items.read(self._items_read, stop, ["item_id", "digest", "commit"]))
-        table = pa.Table.from_batches(batches)
+        table = self._items.read(self._items_read, stop, ["item_id", "digest", "commit"])
         ids, digests = table["item_id"], unpack_digests(table["digest"])
         places = np.full(table.num_rows, -1, np.int64)
-        for commit, first, count in _commits(table):
-            there = self._waiting.pop(commit, None)
+        commits = _commits(table)
+        for commit, first, count in commits:
+            there = self._waiting.get(commit)
             if there is not None:
                 places[first : first + count] = _places(ids.slice(first, count), there)
         if lost := int((places < 0).sum()):
@@ -109,6 +116,8 @@ class Follower:
                 ids.slice(start, BLOCK_ROWS).to_pylist(), digests[part], self._items_read + start, places[part]
             )
         self._items_read = stop
+        for commit, _, _ in commits:
+            self._waiting.pop(commit, None)
 
     def _index_new(
         self, ids: list[str], digests: npt.NDArray[np.uint8], first: int, places: npt.NDArray[np.int64]
@@ -124,7 +133,8 @@ class Follower:
         self.index.extend(kept, digests[numbers], first + numbers, places[numbers])
 
     def _load(self, items: int) -> None:
-        done = len(self._vectors)
+        if (done := len(self._vectors)) >= items:
+            return
         places = self.index.embedding_rows(np.arange(done, items))
         # Runs of neighbours are scanned; only what writers interleaved in small pieces is picked row by row.
         edges = np.flatnonzero(np.diff(places) != 1) + 1
@@ -133,7 +143,7 @@ class Follower:
             if len(run) >= _SCAN_ROWS:
                 self._pick(scattered)
                 scattered = []
-                for batch in self._embeddings.read(int(run[0]), int(run[-1]) + 1, ["embedding"], batch_rows=8192):
+                for batch in self._embeddings.scan(int(run[0]), int(run[-1]) + 1, ["embedding"], _SCAN_BATCH_ROWS):
                     self._vectors.extend(unpack_embeddings(batch))
             else:
                 scattered.append(run)

@@ -29,6 +29,13 @@ class FolderLock:
         for name in (GATE, ROOM):
             (folder / name).touch()
 
+    @staticmethod
+    def renew(folder: Path) -> None:
+        """Ends the identity that `ROOM` gives a folder. The caller has the folder alone."""
+        new = folder / f".{ROOM}"
+        new.touch()
+        new.replace(folder / ROOM)
+
     @contextmanager
     def shared(self) -> Iterator[None]:
         """Holds the folder against removal and repair. Raises FileNotFoundError when the folder is gone."""

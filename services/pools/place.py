@@ -19,28 +19,30 @@ class Site(Protocol):
         """Holds the pool against deletion and repair while writing. Raises PoolNotFound."""
 
     def newest(self, table: str, version: int) -> int | None:
-        """Returns the newest version of a table given one that was seen (0 for none).
+        """Returns the newest version of a table, given one that was seen (0 for none).
 
-        None means that this place has no cheaper way than asking Lance. Raises PoolNotFound.
+        None means that this place has no quicker way than asking Lance. Raises PoolNotFound.
         """
 
     def sync(self, table: str, files: Iterable[str]) -> None:
-        """Makes files of a table, and the folders they are in, survive a loss of power."""
+        """Makes data files of a table survive a loss of power."""
 
     def sync_version(self, table: str, version: int) -> None:
         """Makes a version of a table survive a loss of power."""
 
-    def intact(self, table: str, files: Iterable[tuple[str, int | None]]) -> bool:
-        """Tells whether data files are all there, whole. `files` are paths with their sizes in bytes."""
-
     def torn(self, table: str, version: int) -> bool:
         """Tells whether a version's manifest is cut short or blank, as a loss of power leaves it."""
 
-    def quarantine(self, table: str, version: int, unreadable: Callable[[int], bool]) -> None:
-        """Puts a version aside that cannot be read, if it is the newest and `unreadable(version)` still holds."""
+    def quarantine(self, table: str, readable: Callable[[int], bool]) -> None:
+        """Puts the newest versions aside that cannot be read, if an older one can.
 
-    def close(self) -> None:
-        """Lets go of what the site holds open."""
+        Raises:
+            StoreRepaired: If versions were put aside.
+            StoreUnavailable: If no version can be read, or this place cannot put them aside.
+        """
+
+    def sweep(self, table: str) -> None:
+        """Removes what writers left that ended in the middle of a file."""
 
 
 class Place(Protocol):
@@ -52,7 +54,8 @@ class Place(Protocol):
     def create(self, name: str, build: Callable[[str], None]) -> None:
         """Makes a pool appear at once and durably, or not at all.
 
-        `build` is called with the address of a folder to write the pool's tables to, the items last.
+        `build` is called with the address of a folder to write the pool's tables to, the items last; it raises
+        FileExistsError when there are items already.
 
         Raises:
             PoolExists: If there is a pool of that name.

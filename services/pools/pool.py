@@ -1,25 +1,27 @@
 """One pool: appending to it, looking things up in it, and following it as it grows."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from services.pools.committer import Addition, Committer
+from services.pools.addition import Addition, joined, pack
+from services.pools.committer import Committer
+from services.pools.compaction import Compactor
 from services.pools.definition import PoolDefinition, to_json
-from services.pools.errors import PoolNotFound, StoreUnavailable
+from services.pools.errors import PoolNotFound, StoreRepaired, StoreUnavailable
 from services.pools.follower import Follower
 from services.pools.item import Item
+from services.pools.packed import Column
 from services.pools.place import Site
-from services.pools.schema import items_schema, pack_embeddings, pack_items, stamp_items, unpack_items
+from services.pools.schema import items_schema, pack_embeddings, stamp_items, unpack_items
 from services.pools.snapshot import Snapshot
 from services.pools.table import Table
 
 _ITEM_COLUMNS = ("item_id", "text", "text_pair", "metadata")
-_EXPONENT = np.uint16(0x7C00)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,15 @@ class Pool:
         definition: What the pool is.
     """
 
-    def __init__(self, definition: PoolDefinition, site: Site, items: Table, embeddings: Table) -> None:
+    def __init__(
+        self, definition: PoolDefinition, site: Site, items: Table, embeddings: Table, compactor: Compactor
+    ) -> None:
         self.definition = definition
         self._site = site
         self._items = items
         self._embeddings = embeddings
         self._follower = Follower(items, embeddings, definition.dimension)
+        self._compactor = compactor
         self._schema = items_schema(to_json(definition))
         self._lock = threading.Lock()
         self._committer: Committer | None = None
@@ -102,9 +107,10 @@ class Pool:
             StoreUnavailable: If the store cannot be written. Whether the items were added is not known; appending them
                 again is safe.
         """
-        self._check(items, embeddings)
-        if items:
-            self._open_committer().add(Addition(pack_items(items), embeddings))
+        addition = pack(items, embeddings, self.definition.dimension)
+        with self._present():
+            if items:
+                self._open_committer().add(addition)
         return self.stats()
 
     def take(self, item_ids: Sequence[str]) -> list[Item | None]:
@@ -131,7 +137,8 @@ class Pool:
         rows = self._follower.index.rows_of(item_ids)
         if len(missing := np.flatnonzero(rows < 0)):
             raise KeyError(item_ids[int(missing[0])])
-        return self._follower.read_vectors(rows)
+        with self._present():
+            return self._follower.read_vectors(rows)
 
     def snapshot(self) -> Snapshot:
         """Returns the pool as it is now, reading only embeddings that no earlier snapshot read.
@@ -152,7 +159,7 @@ class Pool:
             incarnation=self.definition.incarnation,
             items=items,
             index=self._follower.index,
-            vectors=self._follower.vectors(items),
+            vectors=self._load(items),
             read_items=self._read_items,
         )
         with self._lock:
@@ -165,46 +172,47 @@ class Pool:
         return self._site.alive()
 
     def close(self) -> None:
-        """Commits what callers wait for, and lets go of the pool."""
+        """Commits what callers wait for, and takes nothing more."""
         with self._lock:
             self._closed = True
             committer = self._committer
         if committer is not None:
             committer.close()
-        self._site.close()
 
     def _follow(self) -> tuple[int, int]:
+        with self._present():
+            return self._follower.follow()
+
+    @contextmanager
+    def _present(self) -> Iterator[None]:
+        """Raises PoolNotFound when the pool is deleted, before or meanwhile."""
         if not self._site.alive():
             raise PoolNotFound(self.definition.name)
-        return self._follower.follow()
+        try:
+            yield
+        except StoreRepaired:
+            raise
+        except StoreUnavailable:
+            if not self._site.alive():
+                raise PoolNotFound(self.definition.name) from None
+            raise
+
+    def _load(self, items: int) -> Column[np.float16]:
+        with self._present():
+            return self._follower.vectors(items)
 
     def _make_durable(self) -> None:
         self._embeddings.make_durable()
         self._items.make_durable()
 
     def _read_items(self, rows: npt.NDArray[np.int64]) -> list[Item]:
-        if not self._site.alive():
-            raise PoolNotFound(self.definition.name)
-        if not len(rows):
-            return []
-        items = unpack_items(self._items.take(self._follower.index.item_rows(rows), _ITEM_COLUMNS))
+        with self._present():
+            if not len(rows):
+                return []
+            items = unpack_items(self._items.take(self._follower.index.item_rows(rows), _ITEM_COLUMNS))
         if [item.item_id for item in items] != self._follower.index.ids_of(rows):
             raise StoreUnavailable(f"pool {self.definition.name!r} is damaged: its rows are not where they were")
         return items
-
-    def _check(self, items: Sequence[Item], embeddings: npt.NDArray[np.float16]) -> None:
-        shape = (len(items), self.definition.dimension)
-        if embeddings.dtype != np.float16 or embeddings.shape != shape:
-            raise ValueError(
-                f"embeddings must be float16 of shape {shape}, got {embeddings.dtype} of shape {embeddings.shape}"
-            )
-        # All bits of the exponent set: an infinity or NaN.
-        infinite = (np.ascontiguousarray(embeddings).view(np.uint16) & _EXPONENT) == _EXPONENT
-        if infinite.any():
-            row = int(np.flatnonzero(infinite.any(axis=1))[0])
-            raise ValueError(f"embeddings must be finite, got {items[row].item_id!r} with a NaN or an infinity")
-        if not all(item.item_id for item in items):
-            raise ValueError("item_id must not be empty")
 
     def _open_committer(self) -> Committer:
         with self._lock:
@@ -215,9 +223,9 @@ class Pool:
             return self._committer
 
     def _commit(self, group: list[Addition], number: int) -> None:
-        with self._site.shared():
+        with self._present(), self._site.shared():
             self._follow()
-            items, embeddings = self._new(group)
+            items, embeddings = joined(group, self._follower.index)
             if items.num_rows < sum(len(addition.embeddings) for addition in group):
                 # The callers are told that their items are durable, so those that another process added must be.
                 self._make_durable()
@@ -229,15 +237,5 @@ class Pool:
             self._embeddings.commit(vectors)
             self._items.commit(texts)
             self._follow()
-
-    def _new(self, group: list[Addition]) -> tuple[pa.Table, npt.NDArray[np.float16]]:
-        """Returns the group's items and embeddings without those that are known or come again."""
-        items = pa.concat_tables([addition.items for addition in group])
-        embeddings = np.concatenate([addition.embeddings for addition in group])
-        ids = items["item_id"].to_pylist()
-        first = {item_id: number for number, item_id in reversed(list(enumerate(ids)))}
-        known = self._follower.index.rows_of(ids) >= 0
-        kept = [number for number, item_id in enumerate(ids) if not known[number] and first[item_id] == number]
-        if len(kept) == len(ids):
-            return items, embeddings
-        return items.take(pa.array(kept, pa.int64())), embeddings[kept]
+        for table in (self._embeddings, self._items):
+            self._compactor.consider(self._site, table)

@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from services.pools.definition import PoolDefinition
 from services.pools.item import DIGEST_BYTES, Item, text_digest
 
+ITEMS: Final = "items.lance"
 DEFINITION_KEY: Final = "prepal.pool"
 
 # `digest` spares a reader all texts when it asks which items changed. `commit` is a random number, equal for the items
@@ -24,6 +26,11 @@ _ITEM_FIELDS: Final = (
     pa.field("digest", pa.binary(DIGEST_BYTES), nullable=False),
     pa.field("commit", pa.int64(), nullable=False),
 )
+
+
+def embeddings_path(definition: PoolDefinition) -> str:
+    """Returns where a pool's embeddings are, beside its items."""
+    return f"embeddings/{definition.fingerprint}.lance"
 
 
 def items_schema(definition: str) -> pa.Schema:
@@ -61,7 +68,7 @@ def pack_items(items: Sequence[Item]) -> pa.Table:
                 "digest": pa.array(digests, pa.binary(DIGEST_BYTES)),
             }
         )
-    except UnicodeEncodeError as error:
+    except ValueError as error:
         raise ValueError(f"an item's id, text, text_pair and metadata must be Unicode text: {error}") from error
 
 

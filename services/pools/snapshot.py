@@ -14,7 +14,7 @@ class Snapshot:
     """The first `len(snapshot)` rows of a pool. Stays valid and unchanged while the pool grows.
 
     Rows are numbered 0 to N - 1 in the order the items were added; a row keeps its number in every later snapshot.
-    Successive snapshots share their memory: 2 D bytes an item for the embedding, and the index (`services.pools.index`).
+    Successive snapshots share their memory: 2 D bytes an item for the embedding, and what `Index` takes.
 
     Attributes:
         version: The pool's version; the same version of the same incarnation is the same rows, in any process.

@@ -1,15 +1,21 @@
 """All pools of a place."""
 
+import contextlib
 import threading
 from pathlib import Path
+from typing import Final
 
+from services.pools.compaction import Compactor
 from services.pools.definition import PoolDefinition, check_name, from_json, to_json
-from services.pools.errors import PoolNotFound, StoreUnavailable
-from services.pools.local import ITEMS, LocalPlace
+from services.pools.errors import PoolNotFound, StoreRepaired, StoreUnavailable
+from services.pools.local import LocalPlace
 from services.pools.place import Place
 from services.pools.pool import Pool
-from services.pools.schema import DEFINITION_KEY, embeddings_schema, items_schema
+from services.pools.remote import RemotePlace
+from services.pools.schema import DEFINITION_KEY, ITEMS, embeddings_path, embeddings_schema, items_schema
 from services.pools.table import Table, create_table
+
+_OPEN_ATTEMPTS: Final = 3
 
 
 class PoolStore:
@@ -20,13 +26,22 @@ class PoolStore:
     """
 
     def __init__(self, uri: str) -> None:
-        self._place: Place = LocalPlace(Path(uri) / "pools")
+        self._place = _place(uri)
         self._pools: dict[str, Pool] = {}
         self._lock = threading.Lock()
+        self._compactor = Compactor()
+        self._closed = False
 
     def names(self) -> list[str]:
-        """Returns the names of the pools, sorted."""
-        return self._place.names()
+        """Returns the names of the pools, sorted.
+
+        Raises:
+            StoreUnavailable: If the store cannot be read.
+        """
+        try:
+            return self._place.names()
+        except OSError as error:
+            raise StoreUnavailable(f"listing pools failed: {error}") from error
 
     def create(self, definition: PoolDefinition) -> Pool:
         """Creates an empty pool, durably, in one step.
@@ -37,8 +52,9 @@ class PoolStore:
         """
 
         def build(uri: str) -> None:
-            create_table(f"{uri}/{_embeddings(definition)}", embeddings_schema(definition.dimension))
-            # Last: where a folder cannot appear in one step, it is a pool once it has items.
+            # Left by an interrupted create where a folder cannot appear in one step; no item of it can be seen.
+            with contextlib.suppress(FileExistsError):
+                create_table(f"{uri}/{embeddings_path(definition)}", embeddings_schema(definition.dimension))
             create_table(f"{uri}/{ITEMS}", items_schema(to_json(definition)))
 
         try:
@@ -60,11 +76,12 @@ class PoolStore:
         if pool is not None and pool.alive():
             return pool
         with self._lock:
+            if self._closed:
+                raise StoreUnavailable("the pool store is closed")
             pool = self._pools.get(name)
-            if pool is not None and pool.alive():
-                return pool
-            self._forget(name)
-            pool = self._pools[name] = self._attach(name)
+            if pool is None or not pool.alive():
+                self._forget(name)
+                pool = self._pools[name] = self._attach(name)
             return pool
 
     def delete(self, name: str) -> bool:
@@ -88,21 +105,28 @@ class PoolStore:
     def close(self) -> None:
         """Commits what callers of append wait for, and lets go of all pools."""
         with self._lock:
+            self._closed = True
             for name in list(self._pools):
                 self._forget(name)
+        self._compactor.close()
 
     def _attach(self, name: str) -> Pool:
-        site = self._place.attach(name)
-        try:
-            items = Table(site, ITEMS)
-            definition = from_json(items.metadata[DEFINITION_KEY])
-            return Pool(definition, site, items, Table(site, _embeddings(definition)))
-        except (KeyError, ValueError) as error:
-            site.close()
-            raise StoreUnavailable(f"pool {name!r} has no definition that can be read: {error}") from error
-        except (PoolNotFound, StoreUnavailable):
-            site.close()
-            raise
+        for _ in range(_OPEN_ATTEMPTS):
+            site = self._place.attach(name)
+            try:
+                items = Table(site, ITEMS)
+                definition = from_json(items.metadata[DEFINITION_KEY])
+                embeddings = Table(site, embeddings_path(definition))
+                return Pool(definition, site, items, embeddings, self._compactor)
+            except StoreRepaired:
+                continue
+            except (KeyError, ValueError) as error:
+                raise StoreUnavailable(f"pool {name!r} has no definition that can be read: {error}") from error
+            except StoreUnavailable:
+                if site.alive():
+                    raise
+                raise PoolNotFound(name) from None
+        raise StoreUnavailable(f"pool {name!r} is damaged, again after each repair; check the disk")
 
     def _forget(self, name: str) -> None:
         pool = self._pools.pop(name, None)
@@ -110,5 +134,10 @@ class PoolStore:
             pool.close()
 
 
-def _embeddings(definition: PoolDefinition) -> str:
-    return f"embeddings/{definition.fingerprint}.lance"
+def _place(uri: str) -> Place:
+    """Returns the place that DATA names."""
+    if "://" not in uri:
+        return LocalPlace(Path(uri) / "pools")
+    if uri.startswith("file://"):
+        return LocalPlace(Path(uri.removeprefix("file://")) / "pools")
+    return RemotePlace(f"{uri.rstrip('/')}/pools")

@@ -1,10 +1,9 @@
 """One Lance table of a pool: durable appends, and reads that follow its newest version."""
 
-import contextlib
-import logging
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 import lance
@@ -13,11 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from lance.fragment import write_fragments
 from lance.lance import _Session as Session
+from lance.optimize import Compaction
 
 from services.pools.errors import StoreUnavailable
+from services.pools.faults import TableExists, translated
 from services.pools.place import Site
-
-_log = logging.getLogger(__name__)
 
 _METADATA_CACHE_BYTES: Final = 64 << 20
 _INDEX_CACHE_BYTES: Final = 1 << 20
@@ -44,6 +43,7 @@ class Table:
 
     Raises:
         PoolNotFound: If the table is not there.
+        StoreRepaired: If its newest version was damaged and is put aside.
         StoreUnavailable: If no version of it can be read.
     """
 
@@ -73,29 +73,40 @@ class Table:
         """What the table was created with."""
         return {key.decode(): value.decode() for key, value in (self._dataset.schema.metadata or {}).items()}
 
+    def fragments(self) -> list[int]:
+        """Returns the rows of each fragment of the version in hand, in order."""
+        return [int(fragment.physical_rows) for fragment in self._dataset.get_fragments()]
+
     def refresh(self) -> bool:
-        """Takes the newest version in hand. Returns whether it is another one. Costs microseconds when it is not."""
-        seen = self._dataset.version
+        """Takes the newest version in hand. Returns whether it is another one. Costs microseconds when it is not.
+
+        Raises:
+            PoolNotFound: If the table is gone.
+            StoreRepaired: If the newest version was damaged and is put aside.
+            StoreUnavailable: If the table cannot be read.
+        """
+        seen = self.version
         if self._newest(seen) == seen:
             return False
         with self._lock:
-            seen = self._dataset.version
-            self._dataset = self._open_newest(seen)
-            return bool(self._dataset.version != seen)
+            seen = self.version
+            dataset = self._open_newest(seen)
+            if dataset.version == seen:
+                return False
+            self._dataset = dataset
+            return True
 
     def make_durable(self) -> None:
         """Makes the version in hand survive a loss of power, whoever wrote it. Free when it is known to."""
         version = self.version
         if version > self._durable:
-            with _translated(f"syncing {self._name}"):
+            with translated(f"syncing {self._name}"):
                 self._site.sync_version(self._name, version)
-            self._durable = version
+            self._durable = max(self._durable, version)
 
-    def read(self, start: int, stop: int, columns: Sequence[str], batch_rows: int = 65_536) -> Iterator[pa.RecordBatch]:
+    def scan(self, start: int, stop: int, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
         """Yields rows start to stop, in order, a batch at a time."""
-        if start >= stop:
-            return
-        with _translated(f"reading {self._name}"):
+        with translated(f"reading {self._name}"):
             yield from self._dataset.scanner(
                 columns=list(columns),
                 offset=start,
@@ -105,43 +116,74 @@ class Table:
                 scan_in_order=True,
             ).to_batches()
 
+    def read(self, start: int, stop: int, columns: Sequence[str]) -> pa.Table:
+        """Returns rows start to stop, in order."""
+        return self._retried(lambda: pa.Table.from_batches(list(self.scan(start, stop, columns, batch_rows=65_536))))
+
     def take(self, rows: npt.NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
         """Returns rows by number, in the order asked, repeated ones included."""
         indices = pa.array(rows, pa.uint64())
-        try:
-            return self._dataset.take(indices, columns=list(columns))
-        except (OSError, ValueError, RuntimeError):
-            # The version in hand may be so old that its files were removed after a compaction.
-            if not self.refresh():
-                with _translated(f"reading {self._name}"):
-                    raise
-        with _translated(f"reading {self._name}"):
-            return self._dataset.take(indices, columns=list(columns))
+
+        def take() -> pa.Table:
+            with translated(f"reading {self._name}"):
+                return self._dataset.take(indices, columns=list(columns))
+
+        return self._retried(take)
 
     def stage(self, rows: pa.Table) -> Staged:
         """Writes rows to files and makes those durable; no reader sees them yet."""
         base = self._dataset
-        with _translated(f"writing {self._name}"):
+        with translated(f"writing {self._name}"):
             transaction: Any = write_fragments(rows, base, mode="append", return_transaction=True)
-            self._site.sync(
-                self._name, [file.path for fragment in transaction.operation.fragments for file in fragment.files]
-            )
+            self._site.sync(self._name, _files(transaction.operation.fragments))
         return Staged(transaction, base)
 
     def commit(self, staged: Staged) -> None:
         """Makes staged rows a durable part of the newest version."""
-        with _translated(f"committing to {self._name}"):
+        with translated(f"committing to {self._name}"):
             dataset = lance.LanceDataset.commit(staged.base, staged.transaction)
+        self._committed(dataset)
+
+    def compact(self, target_rows: int) -> None:
+        """Merges neighbouring fragments of fewer rows than `target_rows`, durably. Rows keep their numbers."""
+        with translated(f"compacting {self._name}"):
+            # Its own handle, because committing a compaction changes the handle in place.
+            dataset = lance.dataset(self._uri, version=self.version, session=self._session)
+            plan = Compaction.plan(dataset, {"target_rows_per_fragment": target_rows, "num_threads": 1})
+            rewritten = [task.execute(dataset) for task in plan.tasks]
+            # Before the commit: once a version holds the new files, the old ones may be removed.
+            self._site.sync(self._name, [file for one in rewritten for file in _files(one.new_fragments)])
+            if rewritten:
+                Compaction.commit(dataset, rewritten)
+        self._committed(dataset)
+
+    def forget_versions(self, older_than: timedelta) -> None:
+        """Removes old versions, and files that only they hold."""
+        with translated(f"removing old versions of {self._name}"):
+            self._dataset.cleanup_old_versions(older_than)
+            self._site.sweep(self._name)
+
+    def _committed(self, dataset: Any) -> None:
+        with translated(f"syncing {self._name}"):
             self._site.sync_version(self._name, dataset.version)
         with self._lock:
+            self._durable = max(self._durable, dataset.version)
             if dataset.version > self._dataset.version:
                 self._dataset = dataset
-        self._durable = max(self._durable, dataset.version)
+
+    def _retried(self, read: Any) -> Any:
+        """Reads again from the newest version if the one in hand is so old that its files were removed."""
+        try:
+            return read()
+        except StoreUnavailable:
+            if not self.refresh():
+                raise
+        return read()
 
     def _newest(self, seen: int) -> int:
         newest = self._site.newest(self._name, seen)
         if newest is None:
-            with _translated(f"opening {self._name}"):
+            with translated(f"opening {self._name}"):
                 newest = int(self._dataset.latest_version)
         return newest
 
@@ -150,44 +192,43 @@ class Table:
             newest = self._site.newest(self._name, seen)
             try:
                 return self._open(newest)
-            except _Unreadable:
+            except StoreUnavailable:
                 if newest is None:
                     raise
-                self._site.quarantine(self._name, newest, self._unreadable)
-        raise StoreUnavailable(f"{self._uri} cannot be read: each version that was tried is damaged or vanished")
+                # It may have vanished in this moment, being an old version, or with the whole pool.
+                if self._site.newest(self._name, newest) == newest:
+                    self._site.quarantine(self._name, self._readable)
+        raise StoreUnavailable(f"{self._uri} changed under every attempt to open it; try again")
 
     def _open(self, version: int | None) -> Any:
-        with _translated(f"opening {self._name}"):
+        with translated(f"opening {self._name}"):
             if version is not None and self._site.torn(self._name, version):
-                raise _Unreadable(f"{self._uri} has a torn manifest for version {version}")
-            try:
-                dataset = lance.dataset(self._uri, version=version, session=self._session)
-            except (OSError, ValueError, RuntimeError) as error:
-                raise _Unreadable(f"{self._uri} cannot be opened: {error}") from error
-            return dataset
+                raise StoreUnavailable(f"version {version} of {self._uri} is torn")
+            return lance.dataset(self._uri, version=version, session=self._session)
 
-    def _unreadable(self, version: int) -> bool:
+    def _readable(self, version: int) -> bool:
         try:
             self._open(version)
-        except _Unreadable:
-            return True
-        return False
-
-
-class _Unreadable(StoreUnavailable):
-    """A version that is there and cannot be read."""
+        except StoreUnavailable:
+            return False
+        return True
 
 
 def create_table(uri: str, schema: pa.Schema) -> None:
-    """Makes an empty table at a folder that holds none."""
-    with _translated(f"creating {uri}"):
-        lance.write_dataset(schema.empty_table(), uri, mode="create")
+    """Makes an empty table where there is none.
+
+    Raises:
+        FileExistsError: If there is one.
+        StoreUnavailable: If it cannot be made.
+    """
+    with translated(f"creating {uri}"):
+        try:
+            lance.write_dataset(schema.empty_table(), uri, mode="create")
+        except OSError as error:
+            if "already exists" in str(error):
+                raise TableExists(uri) from error
+            raise
 
 
-@contextlib.contextmanager
-def _translated(doing: str) -> Iterator[None]:
-    """Turns what Lance and the disk raise into StoreUnavailable."""
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError) as error:
-        raise StoreUnavailable(f"{doing} failed: {error}") from error
+def _files(fragments: Sequence[Any]) -> list[str]:
+    return [file.path for fragment in fragments for file in fragment.files]

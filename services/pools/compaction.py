@@ -1,0 +1,81 @@
+"""Keeps tables quick to read that grew by many small commits."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Final
+
+from services.pools.errors import PoolNotFound, StoreUnavailable
+from services.pools.place import Site
+from services.pools.table import Table
+
+_log = logging.getLogger(__name__)
+
+MOST_FRAGMENTS: Final = 32
+# Each step an eighth of the next: a row is rewritten about once a step as the pool grows, not at every compaction.
+STEPS: Final = (4_096, 32_768, 262_144)
+# A reader that is in the middle of a version has this long to end; afterwards it goes on with the newest one.
+KEEP_VERSIONS: Final = timedelta(minutes=2)
+
+
+def target_rows(fragments: Sequence[int]) -> int | None:
+    """Returns the fragment size to compact to, None when compacting is not worth it yet.
+
+    Args:
+        fragments: Rows of each fragment, in order.
+
+    Returns:
+        The smallest step that at least halves the number of fragments below the largest step, once there are 32.
+    """
+    small = [rows for rows in fragments if rows < STEPS[-1]]
+    if len(small) < MOST_FRAGMENTS:
+        return None
+    for step in STEPS:
+        below = [rows for rows in small if rows < step]
+        if len(small) - len(below) + -(-sum(below) // step) <= len(small) // 2:
+            return step
+    return None
+
+
+class Compactor:
+    """One background thread that compacts tables, whichever process wrote them.
+
+    Rows keep their order and their numbers. Old versions are kept for two minutes.
+    """
+
+    def __init__(self) -> None:
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="compact")
+        self._busy: set[Table] = set()
+        self._lock = threading.Lock()
+
+    def consider(self, site: Site, table: Table) -> None:
+        """Starts to compact a table if it is worth it. Returns at once."""
+        target = target_rows(table.fragments())
+        with self._lock:
+            if target is None or table in self._busy:
+                return
+            self._busy.add(table)
+            try:
+                self._worker.submit(self._compact, site, table, target)
+            except RuntimeError:  # Closed.
+                self._busy.discard(table)
+
+    def close(self) -> None:
+        """Waits for the compaction that has begun, and begins no other."""
+        self._worker.shutdown(wait=True, cancel_futures=True)
+
+    def _compact(self, site: Site, table: Table, target: int) -> None:
+        try:
+            with site.shared():
+                table.compact(target)
+                table.forget_versions(KEEP_VERSIONS)
+        except PoolNotFound:
+            pass
+        except StoreUnavailable as error:
+            # For instance another process compacted the same rows at the same time. The next commit considers it again.
+            _log.warning("a compaction was given up: %s", error)
+        finally:
+            with self._lock:
+                self._busy.discard(table)

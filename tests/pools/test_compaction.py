@@ -1,0 +1,200 @@
+"""Compaction in the background, and who must not notice it."""
+
+import os
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.pools import PoolStore
+from services.pools.compaction import MOST_FRAGMENTS, STEPS, target_rows
+from services.pools.table import Table
+from tests.pools.conftest import Start
+from tests.pools.examples import add, check, definition, item, items
+from tests.pools.test_processes import ask
+
+FILL = MOST_FRAGMENTS - 1
+
+
+@given(st.lists(st.integers(1, 300_000), max_size=100))
+def test_a_target_at_least_halves_the_small_fragments(fragments: list[int]) -> None:
+    target = target_rows(fragments)
+    small = [rows for rows in fragments if rows < STEPS[-1]]
+    if target is None:
+        return
+    below = sum(rows for rows in small if rows < target)
+    kept = sum(rows >= target for rows in small)
+    assert len(small) >= MOST_FRAGMENTS
+    assert kept + -(-below // target) <= len(small) / 2
+
+
+def test_few_or_full_fragments_are_left_alone() -> None:
+    assert target_rows([]) is None
+    assert target_rows([1] * (MOST_FRAGMENTS - 1)) is None
+    assert target_rows([STEPS[-1]] * 1_000) is None
+
+
+def test_small_steps_come_first() -> None:
+    assert target_rows([1] * MOST_FRAGMENTS) == STEPS[0]
+    assert target_rows([STEPS[0]] * MOST_FRAGMENTS) == STEPS[1]
+    assert target_rows([STEPS[1]] * MOST_FRAGMENTS) == STEPS[2]
+
+
+def test_a_row_is_rewritten_a_bounded_number_of_times() -> None:
+    fragments: list[int] = []
+    written = rewritten = 0
+    while written < 2_000_000:
+        fragments.append(500)
+        written += 500
+        if (target := target_rows(fragments)) is not None:
+            # What Lance does: neighbours below the target become fragments of that many rows.
+            below = [rows for rows in fragments if rows < target]
+            rewritten += sum(below)
+            whole, rest = divmod(sum(below), target)
+            fragments = [rows for rows in fragments if rows >= target] + [target] * whole + [rest] * (rest > 0)
+        assert len(fragments) < 2 * MOST_FRAGMENTS
+    assert rewritten < 8 * written
+
+
+def test_many_commits_leave_few_fragments_and_rows_where_they_were(store: PoolStore, tmp_path: Path) -> None:
+    pool = store.create(definition())
+    add(pool, items(0, 2))
+    early = pool.snapshot()
+    for number in range(2, 2 + 3 * MOST_FRAGMENTS):
+        add(pool, [item(number)])
+    expected = items(0, 2 + 3 * MOST_FRAGMENTS)
+    store.close()
+    for table in (pool._items, pool._embeddings):
+        assert len(table.fragments()) < 2 * MOST_FRAGMENTS
+        assert max(table.fragments()) > MOST_FRAGMENTS
+    other = PoolStore(str(tmp_path)).open("reviews")
+    assert check(other.snapshot()) == expected
+    assert other.stats() == pool.stats()
+    assert pool.stats().version == len(expected)
+    assert check(pool.snapshot()) == expected
+    assert check(early) == expected[:2]
+
+
+def test_appending_goes_on_while_rows_are_rewritten(
+    store: PoolStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = store.create(definition())
+    compacting, appended = threading.Event(), threading.Event()
+    sync = type(pool._site).sync
+
+    def pause(self: object, table: str, files: list[str]) -> None:
+        sync(self, table, files)  # type: ignore[arg-type]
+        if threading.current_thread().name.startswith("compact"):
+            compacting.set()
+            assert appended.wait(30)
+
+    monkeypatch.setattr(type(pool._site), "sync", pause)
+    for number in range(MOST_FRAGMENTS):
+        add(pool, [item(number)])
+    assert compacting.wait(30)
+    add(pool, items(MOST_FRAGMENTS, MOST_FRAGMENTS + 5))
+    assert check(pool.snapshot()) == items(0, MOST_FRAGMENTS + 5)
+    appended.set()
+    store.close()
+    # The rewritten rows are where they were, before what was appended meanwhile.
+    assert len(pool._embeddings.fragments()) < 5
+    assert check(PoolStore(str(tmp_path)).open("reviews").snapshot()) == items(0, MOST_FRAGMENTS + 5)
+
+
+def test_readers_of_a_version_whose_files_are_gone_go_on_with_the_newest(
+    start: Start, store: PoolStore, tmp_path: Path
+) -> None:
+    pool = store.create(definition())
+    for number in range(20):
+        add(pool, [item(number)])
+    old_store = PoolStore(str(tmp_path))
+    old = old_store.open("reviews")
+    old.stats()
+    snapshot = pool.snapshot()
+    reader = start("reader", tmp_path, "reviews")
+    assert reader.stdout
+    assert reader.stdout.readline() == "ready\n"
+    assert ask(reader).startswith("20 20 ")
+    for table in (pool._items, pool._embeddings):
+        fragments = table.fragments()
+        table.compact(STEPS[0])
+        table.forget_versions(timedelta(0))
+        assert (len(fragments), table.fragments()) == (20, [20])
+        assert len(list((tmp_path / "pools" / "reviews" / table._name / "data").iterdir())) == 1
+    assert ask(reader).endswith("a fine film 19")
+    # This handle has counted the items and read neither embeddings nor texts.
+    assert old.vectors(["item-0000007"]).shape == (1, 8)
+    assert check(old.snapshot()) == items(0, 20)
+    assert check(snapshot) == items(0, 20)
+    add(pool, [item(20)])
+    assert check(old.snapshot()) == items(0, 21)
+    old_store.close()
+
+
+def test_loading_goes_on_from_where_files_were_removed(
+    store: PoolStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = store.create(definition())
+    for number in range(10):
+        add(pool, items(number * 100, number * 100 + 100))
+    old_store = PoolStore(str(tmp_path))
+    old = old_store.open("reviews")
+    old.stats()
+    scan = Table.scan
+
+    def interrupt(self: Table, *arguments: object, **named: object) -> object:
+        for number, batch in enumerate(scan(self, *arguments, **named)):  # type: ignore[arg-type]
+            yield batch
+            if self is old._embeddings and number == 0 and len(self.fragments()) == 10:
+                pool._embeddings.compact(STEPS[0])
+                pool._embeddings.forget_versions(timedelta(0))
+
+    monkeypatch.setattr(Table, "scan", interrupt)
+    assert check(old.snapshot()) == items(0, 1_000)
+    old_store.close()
+
+
+def test_versions_and_their_files_do_not_pile_up(
+    store: PoolStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.pools.compaction.KEEP_VERSIONS", timedelta(0))
+    pool = store.create(definition())
+    for number in range(4 * MOST_FRAGMENTS):
+        add(pool, [item(number)])
+    store.close()
+    for table in ("items.lance", "embeddings/own-8.lance"):
+        for folder in ("_versions", "data"):
+            assert len(list((tmp_path / "pools" / "reviews" / table / folder).iterdir())) < 3 * MOST_FRAGMENTS
+    assert check(PoolStore(str(tmp_path)).open("reviews").snapshot()) == items(0, 4 * MOST_FRAGMENTS)
+
+
+def test_unfinished_files_are_removed_when_they_are_old(store: PoolStore, tmp_path: Path) -> None:
+    pool = store.create(definition())
+    add(pool, [item(0)])
+    data = tmp_path / "pools" / "reviews" / "items.lance" / "data"
+    for name in (".tmpOld", ".tmpNew"):
+        (data / name).write_bytes(b"half")
+    os.utime(data / ".tmpOld", (0, 0))
+    pool._items.forget_versions(timedelta(hours=1))
+    assert {path.name for path in data.glob(".tmp*")} == {".tmpNew"}
+
+
+def test_two_compactions_of_the_same_rows_leave_the_rows(store: PoolStore, tmp_path: Path) -> None:
+    pool = store.create(definition())
+    for number in range(10):
+        add(pool, [item(number)])
+    other_store = PoolStore(str(tmp_path))
+    other = other_store.open("reviews")
+    threads = [threading.Thread(target=one._embeddings.compact, args=(STEPS[0],)) for one in (pool, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    third = PoolStore(str(tmp_path)).open("reviews")
+    assert check(third.snapshot()) == items(0, 10)
+    np.testing.assert_array_equal(pool.vectors(["item-0000003"]), third.vectors(["item-0000003"]))
+    other_store.close()
