@@ -100,7 +100,7 @@ class Run:
         log = self._log
         if len(log.points) > self._options.rounds:
             return
-        self._restore()
+        self.restore()
         if len(log.selected) == len(log.points):
             log.select(self._selected(self._select(len(log.points))))
         while True:
@@ -114,8 +114,13 @@ class Run:
                 return
             log.select(self._selected(following))
 
-    def _restore(self) -> None:
-        """Brings the project to what the log says, whatever the server has: no project, or one with other labels."""
+    def restore(self) -> None:
+        """Brings the project to what the log says, whatever the server has: no project, or one with other labels.
+
+        Raises:
+            PrepalError: A call failed for good.
+            StoppedError: Somebody asked to stop.
+        """
         log, client, project = self._log, self._client, self._project
         done = log.selected[: len(log.points)]
         planned = {item_id for selection in log.selected for item_id in selection}

@@ -122,9 +122,19 @@ class Simulation:
         self._stop = threading.Event()
         self._patiently = Patiently(options.patience, self._stop, tell)
 
-    def project(self, acquisition: str, seed: int) -> str:
-        """Returns the name of a run's project."""
+    def labeled_project(self, acquisition: str, seed: int) -> str:
+        """Returns the name of a finished run's project, with every label of the run: brought back where it is gone."""
+        run = self._run(acquisition, seed, self._pool("train", self._task.train, False), Exam("", {}))
+        run.restore()
+        return self._project(acquisition, seed)
+
+    def _project(self, acquisition: str, seed: int) -> str:
         return f"sim-{self._folder.name}-{acquisition}-{seed}"
+
+    def embed(self, progress: bool | None) -> tuple[str, str]:
+        """Makes and fills the pools of train and test items where they are not, and returns their names."""
+        task = self._task
+        return self._pool("train", task.train, progress), self._pool("test", task.test, progress)
 
     def finish(self, progress: bool | None) -> Curves:
         """Plays what is missing and returns all points."""
@@ -135,18 +145,15 @@ class Simulation:
             self._tell(f"going on after {points:,} of {self._options.points:,} points")
         for label in self._task.unlearnable:
             self._tell(f'label "{label}" is in test but never in train: its items cannot be predicted right')
-        train, test = (self._pool(name, rows, progress) for name, rows in self._parts())
+        train, test = self.embed(progress)
         exam = Exam(test, {row.id: self._task.labels.index(str(row.label)) for row in self._task.test})
         with Bar(progress, "simulating", "points", total=self._options.points - points) as bar:
-            self._play(self._runs(train, exam), bar)
+            self._play([self._run(acquisition, seed, train, exam) for acquisition, seed in self._pairs()], bar)
         self._folder.write_curves(now=True)
         if not self._options.keep_projects:
             for acquisition, seed in self._pairs():
-                self._patiently(partial(self._client.delete_project, self.project(acquisition, seed)))
+                self._patiently(partial(self._client.delete_project, self._project(acquisition, seed)))
         return self._folder.curves()
-
-    def _parts(self) -> Iterable[tuple[str, Sequence[Row]]]:
-        return ("train", self._task.train), ("test", self._task.test)
 
     def _pairs(self) -> list[tuple[str, int]]:
         """Returns (acquisition, seed) of every run; those of one seed together, so that all curves grow evenly."""
@@ -172,22 +179,19 @@ class Simulation:
             )
         return name
 
-    def _runs(self, pool: str, exam: Exam) -> list[Run]:
-        return [
-            Run(
-                self._client,
-                self._task,
-                self._options,
-                acquisition=acquisition,
-                seed=seed,
-                project=self.project(acquisition, seed),
-                pool=pool,
-                exam=exam,
-                log=self._folder.log(acquisition, seed),
-                patiently=self._patiently,
-            )
-            for acquisition, seed in self._pairs()
-        ]
+    def _run(self, acquisition: str, seed: int, pool: str, exam: Exam) -> Run:
+        return Run(
+            self._client,
+            self._task,
+            self._options,
+            acquisition=acquisition,
+            seed=seed,
+            project=self._project(acquisition, seed),
+            pool=pool,
+            exam=exam,
+            log=self._folder.log(acquisition, seed),
+            patiently=self._patiently,
+        )
 
     def _play(self, runs: Sequence[Run], bar: Bar) -> None:
         """Finishes the runs, some at a time. The first that fails, or Ctrl-C, stops the others at their next step."""

@@ -16,6 +16,7 @@ from prepal._channel import DEFAULT_ADDRESSES
 from prepal._local import local
 from prepal._sync.client import Client
 
+
 def add_suite_arguments(parser: argparse.ArgumentParser, *, name: str) -> None:
     """Adds --connect and --data.
 
@@ -51,7 +52,9 @@ def suite(args: argparse.Namespace, tell: Callable[[str], None]) -> Iterator[Cli
     """
     named = any(os.environ.get(variable) for variable, _ in DEFAULT_ADDRESSES.values())
     if args.connect or named:
-        embedder, selector, trainer = (_address(service, args.connect) for service in ("embedder", "selector", "trainer"))
+        embedder, selector, trainer = (
+            _address(service, args.connect) for service in ("embedder", "selector", "trainer")
+        )
         with _terminable(), Client(embedder=embedder, selector=selector, trainer=trainer) as client:
             yield client
         return

@@ -1,0 +1,1 @@
+"""The demonstration: real text from any machine, active learning beside random selection, fine-tuning at the end."""
