@@ -78,8 +78,9 @@ def _explain(status: str, details: str, target: Target) -> str:
         case "UNAVAILABLE":
             return f"cannot reach {where}: is `prepal up` running? ({details})"
         case "DEADLINE_EXCEEDED":
+            seconds = f"{target.timeout:.2g}" if target.timeout < 10 else f"{target.timeout:.0f}"
             return (
-                f"{where} did not answer {target.method} within {target.timeout:g} seconds; "
+                f"{where} did not answer {target.method} within {seconds} seconds; "
                 f"give a longer timeout, or look at `prepal status`"
             )
         case "UNIMPLEMENTED":
