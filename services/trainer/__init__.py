@@ -1,1 +1,1 @@
-"""The trainer service."""
+"""The trainer: fine-tuning jobs that survive the end of any process."""
