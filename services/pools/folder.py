@@ -58,10 +58,11 @@ class Folder:
     @contextlib.contextmanager
     def shared(self) -> Iterator[None]:
         """Holds the folder against deletion and repair. Raises PoolNotFound."""
-        if not self.alive():
-            raise PoolNotFound(self._name)
         try:
             with self._lock.shared():
+                # The lock goes by the folder's name, which may be another pool's by now.
+                if not self.alive():
+                    raise PoolNotFound(self._name)
                 yield
         except FileNotFoundError:
             if self.alive():
@@ -109,6 +110,8 @@ class Folder:
         """Renames manifests aside, so that the newest version that can be read is the newest."""
         try:
             with self._lock.exclusive():
+                if not self.alive():
+                    return
                 versions = self._versions(table)
                 good = next((version for version in versions if readable(version)), None)
                 if good is None:

@@ -52,6 +52,7 @@ class Follower:
         self._embeddings_read = 0
         # Commits whose embeddings were seen and whose items were not: about to come, or left by a writer that died.
         self._waiting: dict[int, _Commit] = {}
+        self._last: dict[Table, str] = {}
         self._follow_lock = threading.Lock()
         self._load_lock = threading.Lock()
         self._state = (0, 0)
@@ -90,17 +91,27 @@ class Follower:
         table = self._embeddings.take(self.index.embedding_rows(rows), ["embedding"])
         return np.concatenate([unpack_embeddings(batch) for batch in table.to_batches()])
 
+    def _next(self, source: Table, start: int, stop: int, columns: list[str]) -> pa.Table:
+        """Reads rows start to stop, and the one before them again: it must be where it was."""
+        table = source.read(max(start - 1, 0), stop, columns)
+        if start:
+            if table["item_id"][0].as_py() != self._last.get(source):
+                raise StoreUnavailable("the pool is damaged: its rows are not where they were; restore it from a copy")
+            table = table.slice(1)
+        self._last[source] = table["item_id"][-1].as_py()
+        return table
+
     def _read_embeddings(self) -> None:
         stop = self._embeddings.rows
         if stop == self._embeddings_read:
             return
-        table = self._embeddings.read(self._embeddings_read, stop, ["item_id", "commit"])
+        table = self._next(self._embeddings, self._embeddings_read, stop, ["item_id", "commit"])
         for commit, first, count in _commits(table):
             self._waiting[commit] = _Commit(self._embeddings_read + first, table["item_id"].slice(first, count))
         self._embeddings_read = stop
 
     def _read_items(self, stop: int) -> None:
-        table = self._items.read(self._items_read, stop, ["item_id", "digest", "commit"])
+        table = self._next(self._items, self._items_read, stop, ["item_id", "digest", "commit"])
         ids, digests = table["item_id"], unpack_digests(table["digest"])
         places = np.full(table.num_rows, -1, np.int64)
         commits = _commits(table)

@@ -13,7 +13,7 @@ from services.pools.errors import PoolExists, PoolNotFound, StoreUnavailable
 from services.pools.schema import ITEMS
 
 _MARK: Final = "incarnation"
-_CHECK_SECONDS: Final = 1.0
+CHECK_SECONDS: Final = 1.0
 
 
 class RemotePlace:
@@ -112,7 +112,7 @@ class RemoteSite:
 
     def alive(self) -> bool:
         """Tells whether the pool is still there, as it was at most a second ago."""
-        if self._alive and time.monotonic() - self._alive_at > _CHECK_SECONDS:
+        if self._alive and time.monotonic() - self._alive_at > CHECK_SECONDS:
             try:
                 self._alive = self._same()
             except OSError as error:
@@ -129,7 +129,7 @@ class RemoteSite:
 
     def newest(self, table: str, version: int) -> int | None:
         """Returns None, that is to ask Lance, once a second, and in between the version that was seen."""
-        if version and time.monotonic() - self._asked_at.get(table, 0.0) < _CHECK_SECONDS:
+        if version and time.monotonic() - self._asked_at.get(table, 0.0) < CHECK_SECONDS:
             return version
         self._asked_at[table] = time.monotonic()
         return None

@@ -146,15 +146,16 @@ class Table:
 
     def compact(self, target_rows: int) -> None:
         """Merges neighbouring fragments of fewer rows than `target_rows`, durably. Rows keep their numbers."""
+        dataset = self._dataset
         with translated(f"compacting {self._name}"):
-            # Its own handle, because committing a compaction changes the handle in place.
-            dataset = lance.dataset(self._uri, version=self.version, session=self._session)
             plan = Compaction.plan(dataset, {"target_rows_per_fragment": target_rows, "num_threads": 1})
-            rewritten = [task.execute(dataset) for task in plan.tasks]
+            rewritten: list[Any] = [task.execute(dataset) for task in plan.tasks]
             # Before the commit: once a version holds the new files, the old ones may be removed.
             self._site.sync(self._name, [file for one in rewritten for file in _files(one.new_fragments)])
-            if rewritten:
-                Compaction.commit(dataset, rewritten)
+            groups = [_in_place(one.original_fragments, one.new_fragments) for one in rewritten]
+            if groups := [group for group in groups if group is not None]:
+                rewrite = lance.LanceOperation.Rewrite(groups, [])
+                dataset = lance.LanceDataset.commit(dataset, rewrite, read_version=dataset.version)
         self._committed(dataset)
 
     def forget_versions(self, older_than: timedelta) -> None:
@@ -228,6 +229,20 @@ def create_table(uri: str, schema: pa.Schema) -> None:
             if "already exists" in str(error):
                 raise TableExists(uri) from error
             raise
+
+
+def _in_place(old: Sequence[Any], new: Sequence[Any]) -> Any:
+    """Returns the rewriting of neighbouring fragments, None when it merges nothing.
+
+    A table's rows are in the order of its fragments' ids. `Compaction.commit` gives new fragments new ids, which puts
+    their rows behind those that somebody appends meanwhile. With ids of the fragments that they replace, rows stay
+    where they are. The first id is left out, because Lance takes 0 for none.
+    """
+    if len(new) >= len(old):
+        return None
+    for fragment, replaced in zip(new, old[-len(new) :], strict=True):
+        fragment.id = replaced.id
+    return lance.LanceOperation.RewriteGroup(old, new)
 
 
 def _files(fragments: Sequence[Any]) -> list[str]:

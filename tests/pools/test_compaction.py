@@ -4,20 +4,21 @@ import os
 import threading
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
+import lance
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.pools import PoolStore
+from services.pools import PoolStore, StoreUnavailable
+from services.pools import table as table_module
 from services.pools.compaction import MOST_FRAGMENTS, STEPS, target_rows
 from services.pools.table import Table
 from tests.pools.conftest import Start
 from tests.pools.examples import add, check, definition, item, items
 from tests.pools.test_processes import ask
-
-FILL = MOST_FRAGMENTS - 1
 
 
 @given(st.lists(st.integers(1, 300_000), max_size=100))
@@ -79,7 +80,46 @@ def test_many_commits_leave_few_fragments_and_rows_where_they_were(store: PoolSt
     assert check(early) == expected[:2]
 
 
-def test_appending_goes_on_while_rows_are_rewritten(
+@pytest.mark.parametrize("moment", ["plan", "sync"])
+def test_rows_stay_where_they_were_when_others_are_appended_meanwhile(
+    store: PoolStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    pool = store.create(definition())
+    for number in range(10):
+        add(pool, [item(number)])
+    owner, name = {"plan": (table_module.Compaction, "plan"), "sync": (pool._site, "sync")}[moment]
+    original = getattr(owner, name)
+    ready = iter(range(10, 30))
+
+    def append_first(*arguments: object) -> object:
+        result = original(*arguments)
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, original)
+            add(pool, [item(next(ready))])
+        return result
+
+    for _ in range(2):
+        for table in (pool._items, pool._embeddings):
+            before = len(table.fragments())
+            with monkeypatch.context() as patched:
+                if moment == "plan":
+                    patched.setattr(table_module, "Compaction", SimpleNamespace(plan=append_first))
+                else:
+                    patched.setattr(owner, name, append_first)
+                table.compact(STEPS[0])
+            assert len(table.fragments()) < before
+            # The pool read the rows before they were rewritten; another store reads them now.
+            stats = pool.stats()
+            expected = items(0, stats.items)
+            assert check(pool.snapshot()) == expected
+            other = PoolStore(str(tmp_path)).open("reviews")
+            assert check(other.snapshot()) == expected
+    # Where rows lie in the two tables is the same as well: nothing had to be matched by id.
+    assert pool._items._dataset.to_table()["item_id"].to_pylist() == [one.item_id for one in expected]
+    assert pool._embeddings._dataset.to_table()["item_id"].to_pylist() == [one.item_id for one in expected]
+
+
+def test_appending_goes_on_during_a_compaction_in_the_background(
     store: PoolStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = store.create(definition())
@@ -87,7 +127,7 @@ def test_appending_goes_on_while_rows_are_rewritten(
     sync = type(pool._site).sync
 
     def pause(self: object, table: str, files: list[str]) -> None:
-        sync(self, table, files)  # type: ignore[arg-type]
+        sync(self, table, files)
         if threading.current_thread().name.startswith("compact"):
             compacting.set()
             assert appended.wait(30)
@@ -100,9 +140,20 @@ def test_appending_goes_on_while_rows_are_rewritten(
     assert check(pool.snapshot()) == items(0, MOST_FRAGMENTS + 5)
     appended.set()
     store.close()
-    # The rewritten rows are where they were, before what was appended meanwhile.
     assert len(pool._embeddings.fragments()) < 5
     assert check(PoolStore(str(tmp_path)).open("reviews").snapshot()) == items(0, MOST_FRAGMENTS + 5)
+
+
+@pytest.mark.parametrize("table", ["_items", "_embeddings"])
+def test_rows_that_something_else_moved_are_noticed(store: PoolStore, tmp_path: Path, table: str) -> None:
+    pool = store.create(definition())
+    add(pool, items(0, 3))
+    pool.snapshot()
+    dataset = getattr(pool, table)._dataset
+    lance.write_dataset(dataset.to_table().take([2, 1, 0]), dataset.uri, mode="overwrite")
+    add(PoolStore(str(tmp_path)).open("reviews"), items(3, 4))
+    with pytest.raises(StoreUnavailable, match="damaged: its rows are not where they were"):
+        pool.snapshot()
 
 
 def test_readers_of_a_version_whose_files_are_gone_go_on_with_the_newest(
@@ -147,7 +198,7 @@ def test_loading_goes_on_from_where_files_were_removed(
     scan = Table.scan
 
     def interrupt(self: Table, *arguments: object, **named: object) -> object:
-        for number, batch in enumerate(scan(self, *arguments, **named)):  # type: ignore[arg-type]
+        for number, batch in enumerate(scan(self, *arguments, **named)):
             yield batch
             if self is old._embeddings and number == 0 and len(self.fragments()) == 10:
                 pool._embeddings.compact(STEPS[0])
@@ -189,11 +240,13 @@ def test_two_compactions_of_the_same_rows_leave_the_rows(store: PoolStore, tmp_p
         add(pool, [item(number)])
     other_store = PoolStore(str(tmp_path))
     other = other_store.open("reviews")
-    threads = [threading.Thread(target=one._embeddings.compact, args=(STEPS[0],)) for one in (pool, other)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    before = pool._embeddings.fragments()
+    assert other._embeddings.fragments() == before
+    other._embeddings.compact(STEPS[0])
+    with pytest.raises(StoreUnavailable, match="preempted by concurrent transaction"):
+        pool._embeddings.compact(STEPS[0])
+    pool._embeddings.refresh()
+    assert pool._embeddings.fragments() == [10]
     third = PoolStore(str(tmp_path)).open("reviews")
     assert check(third.snapshot()) == items(0, 10)
     np.testing.assert_array_equal(pool.vectors(["item-0000003"]), third.vectors(["item-0000003"]))

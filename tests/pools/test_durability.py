@@ -172,7 +172,7 @@ def test_files_are_synced_before_the_version_that_names_them(tmp_path: Path, mon
             table = self._name if isinstance(self, Table) else arguments[0]
             if name == "commit":
                 done.append(f"commit {table}")
-            result = original(self, *arguments)  # type: ignore[operator]
+            result = original(self, *arguments)
             if name != "commit":
                 done.append(f"{name} {table}")
             return result

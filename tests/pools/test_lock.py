@@ -1,11 +1,14 @@
 """Locks between processes; two descriptors in one process are as two processes to the kernel."""
 
+import fcntl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from services.pools import PoolNotFound
+from services.pools.folder import Folder
 from services.pools.lock import FolderLock
 
 
@@ -59,20 +62,31 @@ def test_who_waits_to_have_it_alone_is_not_kept_out_by_those_who_come_later(fold
     assert order == ["alone", "shared"]
 
 
-def test_a_folder_replaced_while_waiting_is_not_locked(folder: Path) -> None:
-    def share() -> None:
-        with FolderLock(folder).shared():
+def test_a_folder_replaced_while_waiting_is_not_locked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = threading.Event()
+    flock = fcntl.flock
+
+    def tell(descriptor: int, mode: int) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            waits.set()
+        flock(descriptor, mode)
+
+    monkeypatch.setattr(fcntl, "flock", tell)
+
+    def share(site: Folder) -> None:
+        with site.shared():
             pass
 
     with ThreadPoolExecutor(1) as executor:
         with FolderLock(folder).exclusive():
-            waiting = executor.submit(share)
+            waiting = executor.submit(share, Folder("pool", folder))
+            assert waits.wait(10)
             folder.rename(folder.with_name("deleted"))
             folder.mkdir()
             FolderLock.prepare(folder)
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(PoolNotFound):
             waiting.result(10)
-        share()
+    share(Folder("pool", folder))
 
 
 def test_a_folder_that_is_gone_cannot_be_locked(tmp_path: Path) -> None:
@@ -81,8 +95,6 @@ def test_a_folder_that_is_gone_cannot_be_locked(tmp_path: Path) -> None:
 
 
 def _gate_closed(folder: Path) -> bool:
-    import fcntl
-
     with (folder / "gate.lock").open("r+") as gate:
         try:
             fcntl.flock(gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
