@@ -49,6 +49,8 @@ def error_from(call: FailedCall, target: Target) -> errors.PrepalError:
         elif detail.Unpack(retry):
             retry_after = retry.retry_delay.ToNanoseconds() / 1e9
     if not reason:
+        if _is_broken_connection(status, message):
+            status = "UNAVAILABLE"
         message = _explain(status, message, target)
     for violation in violations:
         if violation.message not in message:
@@ -71,12 +73,22 @@ def _rich_status(call: FailedCall) -> status_pb2.Status | None:
     return None
 
 
+def _is_broken_connection(status: str, details: str) -> bool:
+    """Returns whether gRPC means that the connection broke, which it does not always call UNAVAILABLE.
+
+    A service that ends while it answers resets the stream, or cancels the call; the client cancels none that it waits
+    for, except by closing its own channel.
+    """
+    return "RST_STREAM" in details or (status == "CANCELLED" and "Channel closed" not in details)
+
+
 def _explain(status: str, details: str, target: Target) -> str:
     """Returns a sentence for an error that did not come from a service of PRepAL but from gRPC itself."""
     where = f"the {target.service} at {target.address}"
     match status:
         case "UNAVAILABLE":
-            return f"cannot reach {where}: is `prepal up` running? ({details})"
+            # gRPC names the cause last: "...: Failed to connect to remote host: Connection refused".
+            return f"cannot reach {where}: is `prepal up` running? ({details.rpartition(': ')[2] or status})"
         case "DEADLINE_EXCEEDED":
             seconds = f"{target.timeout:.2g}" if target.timeout < 10 else f"{target.timeout:.0f}"
             return (

@@ -39,6 +39,11 @@ class Bar:
             self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(count - self._bar.n)
 
+    def named(self, what: str) -> None:
+        """Changes what stands in front of the bar."""
+        if self._bar is not None:
+            self._bar.set_description_str(what, refresh=False)
+
     def __enter__(self) -> Self:
         return self
 

@@ -1,0 +1,65 @@
+"""`prepal select`: the items to label next."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from prepal.cli.connecting import add_addresses, client_of
+from prepal.cli.output import add_json, one_line, print_json
+from prepal.values.enums import Acquisition
+from prepal.values.selection import Selection
+
+HELP = "choose the items to label next"
+
+DESCRIPTION = """\
+Prints the items to label next, most wanted first: id, score, and text, separated by tabs. They are reserved for the
+annotator until they are labeled or the reservation expires.
+
+example:
+  prepal select sentiment -k 10
+  prepal select sentiment -k 50 --acquisition margin --annotator ann --json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments and its description."""
+    parser.description = DESCRIPTION
+    parser.add_argument("project", help="the project's name")
+    parser.add_argument("-k", type=int, default=10, metavar="K", help="items wanted, 1 to 1,000 (%(default)s)")
+    parser.add_argument("--acquisition", metavar="NAME", help=f"{', '.join(Acquisition)} (the project's)")
+    parser.add_argument("--annotator", default="", metavar="NAME", help="whom the items are reserved for")
+    parser.add_argument("--reservation", type=float, metavar="SECONDS", help="0 reserves nothing (the project's)")
+    parser.add_argument("--seed", type=int, metavar="N", help="what random choices start from")
+    add_json(parser)
+    add_addresses(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    with client_of(args) as client:
+        selection = client.select(
+            args.project,
+            args.k,
+            acquisition=args.acquisition,
+            annotator=args.annotator,
+            reservation=args.reservation,
+            seed=args.seed,
+        )
+    if args.json:
+        print_json(selection)
+        return 0
+    for item in selection:
+        texts = [one_line(text) for text in (item.text, item.text_pair) if text is not None]
+        print(item.id, f"{item.score:.4f}", *texts, sep="\t")
+    sys.stderr.write(_note(selection))
+    return 0
+
+
+def _note(selection: Selection) -> str:
+    """Returns what a person wants to know beside the items; it goes to stderr, so that the items can be piped."""
+    if not selection.items:
+        return "nothing is left to select\n"
+    head = f"head {selection.head_version}" if selection.head_version else "no head yet"
+    cold = ", since no head can be fit before two labels are in use" if selection.cold_start else ""
+    return f"{selection.acquisition}{cold} ({head}); {selection.remaining:,} items remain\n"
