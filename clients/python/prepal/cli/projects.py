@@ -37,11 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create = _add_action(actions, "create", "create a project over a pool", _create)
     create.add_argument("--pool", required=True, help="the pool whose items are labeled")
     create.add_argument("--label", action="append", default=[], metavar="NAME", help="a label; give two or more")
-    _add_settings(create)
+    _add_settings(create, unsaid=("max_entropy", "600", "10", "equal"))
     _add_action(actions, "show", "show a project's settings and counts", _show)
     update = _add_action(actions, "update", "change a project's settings", _update)
     update.add_argument("--add-label", action="append", default=[], metavar="NAME", help="one more label")
-    _add_settings(update)
+    _add_settings(update, unsaid=("unchanged",) * 4)
     _add_action(actions, "delete", "delete a project with its labels; the pool stays", _delete)
 
 
@@ -56,22 +56,31 @@ def run(args: argparse.Namespace) -> int:
 def _add_action(
     actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, what: str, action: _Action
 ) -> argparse.ArgumentParser:
+    example = next(line for line in DESCRIPTION.splitlines() if f"projects {name}" in line)
     parser = actions.add_parser(
-        name, help=what, description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        name,
+        help=what,
+        description=f"{what[0].upper()}{what[1:]}.\n\nexample:\n{example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("project", help="the project's name")
-    parser.add_argument(
-        "--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON document instead"
-    )
     parser.set_defaults(action=action)
+    add_json(parser, again=True)
+    add_addresses(parser, again=True)
     return parser
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--acquisition", metavar="NAME", help=f"what chooses: {', '.join(Acquisition)} (max_entropy)")
-    parser.add_argument("--reservation", type=float, metavar="SECONDS", help="for selected items; 0 for none (600)")
-    parser.add_argument("--inverse-regularization", type=float, metavar="C", help="of the head's L2 penalty (10)")
-    parser.add_argument("--class-weight", metavar="HOW", help=f"of the head: {', '.join(ClassWeight)} (equal)")
+def _add_settings(parser: argparse.ArgumentParser, *, unsaid: tuple[str, str, str, str]) -> None:
+    """Adds the settings; `unsaid` are the words for what each is when it is not given."""
+    acquisition, reservation, strength, weight = unsaid
+    parser.add_argument("--acquisition", metavar="NAME", help=f"what chooses: {', '.join(Acquisition)} ({acquisition})")
+    parser.add_argument(
+        "--reservation", type=float, metavar="SECONDS", help=f"for selected items; 0 for none ({reservation})"
+    )
+    parser.add_argument(
+        "--inverse-regularization", type=float, metavar="C", help=f"of the head's L2 penalty ({strength})"
+    )
+    parser.add_argument("--class-weight", metavar="HOW", help=f"of the head: {', '.join(ClassWeight)} ({weight})")
 
 
 def _head(args: argparse.Namespace, now: LogisticHead) -> LogisticHead | None:
