@@ -26,7 +26,7 @@ from services.trainer.fine_tuning.training import train
 from services.trainer.folder import remove, written_aside
 from services.trainer.job import JobState
 from services.trainer.keeper import Keeper, Stop
-from services.trainer.leases import Leases
+from services.trainer.leases import Leases, Renewed
 from services.trainer.metrics import Metrics, evaluate
 from services.trainer.pools import Pools
 from services.trainer.text import Text
@@ -75,7 +75,7 @@ def work_on(job_id: str, token: str, keeper: Keeper, workshop: Workshop) -> None
     try:
         inputs = workshop.files.read(job_id)
         outcome = _learn(inputs, token, keeper, workshop)
-        _place(inputs, outcome, token, workshop)
+        _place(inputs, outcome, token, keeper, workshop)
         state = patiently(
             lambda: workshop.leases.succeed(job_id, token, metrics=outcome.metrics, seconds=outcome.seconds)
         )
@@ -160,7 +160,7 @@ def _learn(inputs: Inputs, token: str, keeper: Keeper, workshop: Workshop) -> _O
     return _Outcome(classifier, metrics, seconds, max_length)
 
 
-def _place(inputs: Inputs, outcome: _Outcome, token: str, workshop: Workshop) -> None:
+def _place(inputs: Inputs, outcome: _Outcome, token: str, keeper: Keeper, workshop: Workshop) -> None:
     """Puts the checkpoint in its place, durably, provided that the job is still this attempt's."""
     definition = inputs.definition
     recipe = replace(definition.recipe, max_length=outcome.max_length)
@@ -177,7 +177,8 @@ def _place(inputs: Inputs, outcome: _Outcome, token: str, workshop: Workshop) ->
         )
         metrics = outcome.metrics.to_json() if outcome.metrics else {}
         _write(aside / "metrics.json", {**metrics, "training_seconds": outcome.seconds})
-        if patiently(lambda: workshop.leases.renew(definition.id, token)).value == "LOST":
+        # Once more, and with the last step.
+        if patiently(lambda: workshop.leases.renew(definition.id, token, progress=keeper.progress)) is Renewed.LOST:
             raise LeaseLost
 
 

@@ -105,8 +105,9 @@ class JobFiles:
         remove(self.folder(job_id))
 
     def delete_attempts(self, job_id: str) -> None:
-        """Removes the checkpoints to go on from."""
-        for attempt in self.folder(job_id).glob("attempt-*"):
+        """Removes the checkpoints to go on from, and what interrupted attempts left."""
+        folder = self.folder(job_id)
+        for attempt in [*folder.glob("attempt-*"), *folder.glob(f"{DELETED}*"), *folder.glob(f"{WRITING}*")]:
             remove(attempt)
 
     def job_ids(self) -> list[str]:

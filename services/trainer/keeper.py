@@ -80,6 +80,11 @@ class Keeper:
         """Whether a checkpoint is worth its time before the attempt stops."""
         return self._why is Stop.HANDED_BACK
 
+    @property
+    def progress(self) -> Progress | None:
+        """How far the attempt is; None before its first step."""
+        return self._progress
+
     def check(self) -> None:
         """Raises Stopped when the attempt is to stop."""
         if self.stop:

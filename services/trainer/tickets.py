@@ -47,11 +47,11 @@ class Tickets:
                 result_ttl=0,
                 failure_ttl=_FAILURE_SECONDS,
                 description=f"job {job_id}",
-                job_id=f"{job_id}.{secrets.token_hex(4)}",
+                job_id=f"{job_id}_{secrets.token_hex(4)}",
             )
 
     def waiting(self) -> set[str]:
         """Returns the jobs that have a ticket in the queue."""
         with reaching():
             ids: Any = self._queue.get_job_ids()
-        return {ticket.rpartition(".")[0] for ticket in ids}
+        return {ticket.rpartition("_")[0] for ticket in ids}

@@ -17,8 +17,12 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging as transformers_logging
 
 from services.trainer.errors import ModelNotLoadable
+
+# Bars belong to a terminal, and this runs in a service.
+transformers_logging.disable_progress_bar()
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,8 @@ def train(
         recipe: the hyper-parameters.
         seed: what `seeded` returned.
         folder: where checkpoints go; made when it is not there.
-        checkpoint_seconds: a checkpoint is written when so much time has passed since the last.
+        checkpoint_seconds: a checkpoint is written when so much time has passed since the last, or more where writing
+            would take too large a share of it; 0 writes one after every step.
         resume: where to go on; None starts afresh.
         watch: who follows.
 
@@ -196,34 +197,34 @@ class _Follower(TrainerCallback):
         self._watch = watch
         self._every = checkpoint_seconds
         self._before = seconds_before
-        self._begun = self._last_save = time.monotonic()
-        self._saving = 0.0
+        self._begun = self._last_save = self._stepped = time.monotonic()
+        self._saving = self._saving_in_all = 0.0
 
     @property
     def seconds(self) -> float:
-        """Seconds of training so far, without the writing of checkpoints."""
-        return self._before + time.monotonic() - self._begun
+        """Seconds of training until the newest step, without the writing of checkpoints."""
+        return self._before + self._stepped - self._begun - self._saving_in_all
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:  # noqa: ARG002
-        self._begun = self._last_save = time.monotonic()
+        self._begun = self._last_save = self._stepped = time.monotonic()
         self._report(state)
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
         self._report(state)
+        self._stepped = time.monotonic()
         if self._watch.stop:
             control.should_training_stop = True
             control.should_save = self._watch.save_first
             return
-        now = time.monotonic()
-        due = max(self._every, self._saving / _SAVING_SHARE)
-        control.should_save = now - self._last_save >= due and state.global_step < state.max_steps
-        self._save_begun = now
+        due = max(self._every, self._saving / _SAVING_SHARE) if self._every else 0.0
+        control.should_save = self._stepped - self._last_save >= due and state.global_step < state.max_steps
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: Any, **_: Any) -> None:  # noqa: ARG002
         checkpoint = Path(args.output_dir or "") / f"checkpoint-{state.global_step}"
         self._watch.saved(checkpoint, step=state.global_step, seconds=self.seconds)
         self._last_save = time.monotonic()
-        self._saving = self._last_save - self._save_begun
+        self._saving = self._last_save - self._stepped
+        self._saving_in_all += self._saving
 
     def _report(self, state: TrainerState) -> None:
         self._watch.stepped(
