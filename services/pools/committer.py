@@ -1,5 +1,6 @@
 """Commits what concurrent callers append, many of them at once."""
 
+import logging
 import secrets
 import threading
 from collections import deque
@@ -11,9 +12,12 @@ from typing import Final
 from services.pools.addition import Addition
 from services.pools.errors import StoreUnavailable
 
+_log = logging.getLogger(__name__)
+
 GROUP_ROWS: Final = 32_768
 GROUP_BYTES: Final = 256 << 20
 QUEUED_BYTES: Final = 512 << 20
+REST_SECONDS: Final = 2.0
 
 
 @dataclass(slots=True)
@@ -32,10 +36,14 @@ class Committer:
     Args:
         name: Names the thread.
         commit: Makes a group durable; what it raises is raised to each caller of the group.
+        rest: Called when nothing was added for two seconds after a commit.
     """
 
-    def __init__(self, name: str, commit: Callable[[list[Addition], int], None]) -> None:
+    def __init__(
+        self, name: str, commit: Callable[[list[Addition], int], None], rest: Callable[[], None] = lambda: None
+    ) -> None:
         self._commit = commit
+        self._rest = rest
         self._queue: deque[_Waiting] = deque()
         self._queued = 0
         self._closed = False
@@ -73,6 +81,16 @@ class Committer:
             else:
                 for waiting in group:
                     waiting.done.set_result(None)
+            self._rest_if_idle()
+
+    def _rest_if_idle(self) -> None:
+        with self._changed:
+            if self._changed.wait_for(lambda: self._queue or self._closed, REST_SECONDS):
+                return
+        try:
+            self._rest()
+        except Exception:  # noqa: BLE001 - logged; the thread goes on with the next callers
+            _log.exception("what follows the last commit failed")
 
     def _next(self) -> list[_Waiting]:
         """Waits for work. Returns the next group, empty after close() when nothing is left."""

@@ -13,28 +13,33 @@ from services.pools.table import Table
 
 _log = logging.getLogger(__name__)
 
-MOST_FRAGMENTS: Final = 32
+# While commits follow one another, a compaction begins at so many fragments and leaves at most so many.
+BUSY: Final = (32, 8)
+# When there was no commit for a while, what is left is merged as well: reading 50 texts opens the files they are in.
+IDLE: Final = (8, 4)
 # Each step an eighth of the next: a row is rewritten about once a step as the pool grows, not at every compaction.
 STEPS: Final = (4_096, 32_768, 262_144)
 # A reader that is in the middle of a version has this long to end; afterwards it goes on with the newest one.
 KEEP_VERSIONS: Final = timedelta(minutes=2)
 
 
-def target_rows(fragments: Sequence[int]) -> int | None:
-    """Returns the fragment size to compact to, None when compacting is not worth it yet.
+def target_rows(fragments: Sequence[int], most: int, wanted: int) -> int | None:
+    """Returns the fragment size to compact to, None when compacting is not worth it.
 
     Args:
-        fragments: Rows of each fragment, in order.
+        fragments: Rows of each fragment, in order. Those of the largest step or more do not count any more.
+        most: Fragments from which on compacting is worth it.
+        wanted: Fragments that may be left.
 
     Returns:
-        The smallest step that at least halves the number of fragments below the largest step, once there are 32.
+        The smallest step that leaves as many fragments as wanted, because it rewrites the fewest rows.
     """
     small = [rows for rows in fragments if rows < STEPS[-1]]
-    if len(small) < MOST_FRAGMENTS:
+    if len(small) < most:
         return None
     for step in STEPS:
         below = [rows for rows in small if rows < step]
-        if len(small) - len(below) + -(-sum(below) // step) <= len(small) // 2:
+        if len(small) - len(below) + -(-sum(below) // step) <= wanted:
             return step
     return None
 
@@ -50,9 +55,9 @@ class Compactor:
         self._busy: set[Table] = set()
         self._lock = threading.Lock()
 
-    def consider(self, site: Site, table: Table) -> None:
-        """Starts to compact a table if it is worth it. Returns at once."""
-        target = target_rows(table.fragments())
+    def consider(self, site: Site, table: Table, limits: tuple[int, int]) -> None:
+        """Starts to compact a table if it is worth it under BUSY or IDLE limits. Returns at once."""
+        target = target_rows(table.fragments(), *limits)
         with self._lock:
             if target is None or table in self._busy:
                 return

@@ -10,18 +10,16 @@ import numpy.typing as npt
 
 from services.pools.addition import Addition, joined, pack
 from services.pools.committer import Committer
-from services.pools.compaction import Compactor
+from services.pools.compaction import BUSY, IDLE, Compactor
 from services.pools.definition import PoolDefinition, to_json
 from services.pools.errors import PoolNotFound, StoreRepaired, StoreUnavailable
 from services.pools.follower import Follower
-from services.pools.item import Item
+from services.pools.item import Item, text_digest
 from services.pools.packed import Column
 from services.pools.place import Site
-from services.pools.schema import items_schema, pack_embeddings, stamp_items, unpack_items
+from services.pools.schema import TEXT_COLUMNS, items_schema, pack_embeddings, stamp_items, unpack_items
 from services.pools.snapshot import Snapshot
 from services.pools.table import Table
-
-_ITEM_COLUMNS = ("item_id", "text", "text_pair", "metadata")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,12 +204,15 @@ class Pool:
         self._items.make_durable()
 
     def _read_items(self, rows: npt.NDArray[np.int64]) -> list[Item]:
+        index = self._follower.index
         with self._present():
             if not len(rows):
                 return []
-            items = unpack_items(self._items.take(self._follower.index.item_rows(rows), _ITEM_COLUMNS))
-        if [item.item_id for item in items] != self._follower.index.ids_of(rows):
-            raise StoreUnavailable(f"pool {self.definition.name!r} is damaged: its rows are not where they were")
+            texts = self._items.take(index.item_rows(rows), TEXT_COLUMNS)
+        items = unpack_items(index.ids_of(rows), texts)
+        digests = b"".join(text_digest(item.text, item.text_pair) for item in items)
+        if digests != index.digests_of(rows).tobytes():
+            raise StoreUnavailable(f"pool {self.definition.name!r} is damaged: its texts are not what they were")
         return items
 
     def _open_committer(self) -> Committer:
@@ -219,7 +220,7 @@ class Pool:
             if self._closed:
                 raise StoreUnavailable("the pool store is closed")
             if self._committer is None:
-                self._committer = Committer(self.definition.name, self._commit)
+                self._committer = Committer(self.definition.name, self._commit, lambda: self._tidy(IDLE))
             return self._committer
 
     def _commit(self, group: list[Addition], number: int) -> None:
@@ -237,5 +238,8 @@ class Pool:
             self._embeddings.commit(vectors)
             self._items.commit(texts)
             self._follow()
+        self._tidy(BUSY)
+
+    def _tidy(self, limits: tuple[int, int]) -> None:
         for table in (self._embeddings, self._items):
-            self._compactor.consider(self._site, table)
+            self._compactor.consider(self._site, table, limits)

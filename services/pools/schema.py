@@ -12,6 +12,7 @@ from services.pools.definition import PoolDefinition
 from services.pools.item import DIGEST_BYTES, Item, text_digest
 
 ITEMS: Final = "items.lance"
+TEXT_COLUMNS: Final = ("text", "text_pair", "metadata")
 DEFINITION_KEY: Final = "prepal.pool"
 
 # `digest` spares a reader all texts when it asks which items changed. `commit` is a random number, equal for the items
@@ -72,10 +73,10 @@ def pack_items(items: Sequence[Item]) -> pa.Table:
         raise ValueError(f"an item's id, text, text_pair and metadata must be Unicode text: {error}") from error
 
 
-def unpack_items(table: pa.Table) -> list[Item]:
-    """Returns the items of a table with the columns item_id, text, text_pair and metadata."""
-    columns = (table.column(name).to_pylist() for name in ("item_id", "text", "text_pair", "metadata"))
-    return [Item(*fields) for fields in zip(*columns, strict=True)]
+def unpack_items(item_ids: Sequence[str], texts: pa.Table) -> list[Item]:
+    """Returns items from their ids and a table of TEXT_COLUMNS."""
+    columns = (texts.column(name).to_pylist() for name in TEXT_COLUMNS)
+    return [Item(*fields) for fields in zip(item_ids, *columns, strict=True)]
 
 
 def pack_embeddings(item_ids: pa.ChunkedArray, embeddings: npt.NDArray[np.float16], commit: int) -> pa.Table:

@@ -105,6 +105,22 @@ def test_a_failure_reaches_each_caller_and_the_next_group_goes_on() -> None:
     committer.close()
 
 
+def test_a_pause_after_a_commit_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(committer_module, "REST_SECONDS", 0.01)
+    rested = threading.Semaphore(0)
+
+    def rest() -> None:
+        rested.release()
+        raise RuntimeError("logged, and the thread goes on")
+
+    committer = Committer("test", lambda group, number: None, rest)
+    for number in range(2):
+        committer.add(addition(number))
+        assert rested.acquire(timeout=10)
+        assert not rested.acquire(timeout=0.05)
+    committer.close()
+
+
 def test_close_commits_what_waits_and_refuses_the_rest() -> None:
     gate = Gate()
     committer = Committer("test", gate.commit)

@@ -14,51 +14,57 @@ from hypothesis import strategies as st
 
 from services.pools import PoolStore, StoreUnavailable
 from services.pools import table as table_module
-from services.pools.compaction import MOST_FRAGMENTS, STEPS, target_rows
+from services.pools.compaction import BUSY, IDLE, STEPS, target_rows
 from services.pools.table import Table
 from tests.pools.conftest import Start
 from tests.pools.examples import add, check, definition, item, items
 from tests.pools.test_processes import ask
 
+MOST_FRAGMENTS, _ = BUSY
 
-@given(st.lists(st.integers(1, 300_000), max_size=100))
-def test_a_target_at_least_halves_the_small_fragments(fragments: list[int]) -> None:
-    target = target_rows(fragments)
+
+@given(st.lists(st.integers(1, 300_000), max_size=100), st.sampled_from([BUSY, IDLE]))
+def test_a_target_leaves_as_few_fragments_as_wanted(fragments: list[int], limits: tuple[int, int]) -> None:
+    most, wanted = limits
+    target = target_rows(fragments, most, wanted)
     small = [rows for rows in fragments if rows < STEPS[-1]]
     if target is None:
         return
     below = sum(rows for rows in small if rows < target)
-    kept = sum(rows >= target for rows in small)
-    assert len(small) >= MOST_FRAGMENTS
-    assert kept + -(-below // target) <= len(small) / 2
+    assert len(small) >= most
+    assert sum(rows >= target for rows in small) + -(-below // target) <= wanted
 
 
 def test_few_or_full_fragments_are_left_alone() -> None:
-    assert target_rows([]) is None
-    assert target_rows([1] * (MOST_FRAGMENTS - 1)) is None
-    assert target_rows([STEPS[-1]] * 1_000) is None
+    assert target_rows([], *BUSY) is None
+    assert target_rows([1] * 31, *BUSY) is None
+    assert target_rows([1] * 7, *IDLE) is None
+    assert target_rows([STEPS[-1]] * 1_000, *BUSY) is None
 
 
 def test_small_steps_come_first() -> None:
-    assert target_rows([1] * MOST_FRAGMENTS) == STEPS[0]
-    assert target_rows([STEPS[0]] * MOST_FRAGMENTS) == STEPS[1]
-    assert target_rows([STEPS[1]] * MOST_FRAGMENTS) == STEPS[2]
+    assert target_rows([1] * 32, *BUSY) == STEPS[0]
+    assert target_rows([STEPS[0]] * 32, *BUSY) == STEPS[1]
+    assert target_rows([STEPS[1]] * 32, *BUSY) == STEPS[2]
+    assert target_rows([STEPS[-1], STEPS[1], 1, 1, 1, 1, 1, 1, 1], *IDLE) == STEPS[0]
 
 
-def test_a_row_is_rewritten_a_bounded_number_of_times() -> None:
+@pytest.mark.parametrize("chunk", [1, 500, 2_000, 32_768])
+def test_a_row_is_rewritten_a_bounded_number_of_times(chunk: int) -> None:
     fragments: list[int] = []
     written = rewritten = 0
-    while written < 2_000_000:
-        fragments.append(500)
-        written += 500
-        if (target := target_rows(fragments)) is not None:
+    for _ in range(5_000):
+        fragments.append(chunk)
+        written += chunk
+        if (target := target_rows(fragments, *BUSY)) is not None:
             # What Lance does: neighbours below the target become fragments of that many rows.
             below = [rows for rows in fragments if rows < target]
             rewritten += sum(below)
             whole, rest = divmod(sum(below), target)
             fragments = [rows for rows in fragments if rows >= target] + [target] * whole + [rest] * (rest > 0)
-        assert len(fragments) < 2 * MOST_FRAGMENTS
-    assert rewritten < 8 * written
+        assert sum(rows < STEPS[-1] for rows in fragments) <= BUSY[0]
+    # Single rows are rewritten more often, and are few.
+    assert rewritten < (6 if chunk > 1 else 100) * written
 
 
 def test_many_commits_leave_few_fragments_and_rows_where_they_were(store: PoolStore, tmp_path: Path) -> None:
@@ -144,6 +150,17 @@ def test_appending_goes_on_during_a_compaction_in_the_background(
     assert check(PoolStore(str(tmp_path)).open("reviews").snapshot()) == items(0, MOST_FRAGMENTS + 5)
 
 
+def test_a_text_that_something_else_changed_is_noticed(store: PoolStore) -> None:
+    pool = store.create(definition())
+    add(pool, items(0, 3))
+    snapshot = pool.snapshot()
+    pool._items._dataset.update({"text": "'another'"}, where="item_id = 'item-0000001'")
+    pool._items.refresh()
+    assert snapshot.items_of([0])
+    with pytest.raises(StoreUnavailable, match="damaged: its texts are not what they were"):
+        snapshot.items_of([1])
+
+
 @pytest.mark.parametrize("table", ["_items", "_embeddings"])
 def test_rows_that_something_else_moved_are_noticed(store: PoolStore, tmp_path: Path, table: str) -> None:
     pool = store.create(definition())
@@ -221,6 +238,27 @@ def test_versions_and_their_files_do_not_pile_up(
         for folder in ("_versions", "data"):
             assert len(list((tmp_path / "pools" / "reviews" / table / folder).iterdir())) < 3 * MOST_FRAGMENTS
     assert check(PoolStore(str(tmp_path)).open("reviews").snapshot()) == items(0, 4 * MOST_FRAGMENTS)
+
+
+def test_what_is_left_is_merged_when_nothing_is_added_for_a_while(
+    store: PoolStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.pools.committer.REST_SECONDS", 0.1)
+    done = threading.Event()
+    forget = Table.forget_versions
+
+    def tell(self: Table, older_than: timedelta) -> None:
+        forget(self, older_than)
+        if self._name == "items.lance":
+            done.set()
+
+    monkeypatch.setattr(Table, "forget_versions", tell)
+    pool = store.create(definition())
+    for number in range(IDLE[0]):
+        add(pool, [item(number)])
+    assert done.wait(30)
+    assert pool._items.fragments() == pool._embeddings.fragments() == [IDLE[0]]
+    assert check(pool.snapshot()) == items(0, IDLE[0])
 
 
 def test_unfinished_files_are_removed_when_they_are_old(store: PoolStore, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from services.pools import PoolExists, PoolNotFound, PoolStore, StoreUnavailable
 from services.pools import remote as remote_module
 from services.pools import store as store_module
-from services.pools.compaction import MOST_FRAGMENTS
+from services.pools.compaction import BUSY
 from services.pools.local import LocalPlace
 from services.pools.remote import RemotePlace
 from tests.pools.examples import add, check, definition, item, items
@@ -53,11 +53,11 @@ def test_a_pool_in_an_object_store_is_as_any_other(remote: PoolStore, uri: str) 
 
 def test_many_commits_to_an_object_store_are_compacted(remote: PoolStore, uri: str) -> None:
     pool = remote.create(definition())
-    for number in range(MOST_FRAGMENTS + 1):
+    for number in range(BUSY[0] + 1):
         add(pool, [item(number)])
     remote.close()
     assert len(pool._embeddings.fragments()) < 3
-    assert check(PoolStore(uri).open("reviews").snapshot()) == items(0, MOST_FRAGMENTS + 1)
+    assert check(PoolStore(uri).open("reviews").snapshot()) == items(0, BUSY[0] + 1)
 
 
 def test_deletion_and_recreation_in_an_object_store_are_noticed(remote: PoolStore, uri: str) -> None:
