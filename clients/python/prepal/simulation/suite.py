@@ -18,27 +18,27 @@ from prepal._sync.client import Client
 
 
 def add_suite_arguments(parser: argparse.ArgumentParser, *, name: str) -> None:
-    """Adds --connect and --data.
+    """Adds --data, --connect, --embedder, --selector and --trainer.
 
     Args:
         parser: The command's.
         name: Names the default data folder, in the user's cache.
     """
-    parser.add_argument(
-        "--connect",
-        nargs="?",
-        const="localhost",
-        metavar="HOST",
-        help="use the suite that runs on HOST (localhost when left out) at the default ports, or where "
-        "PREPAL_EMBEDDER, PREPAL_SELECTOR and PREPAL_TRAINER say, instead of starting one",
-    )
-    parser.add_argument(
+    group = parser.add_argument_group("suite", "A suite is started for the command, unless one that runs is named.")
+    group.add_argument(
         "--data",
         type=Path,
         default=_cache() / name,
         metavar="DIR",
         help="data folder of the suite that is started; what is embedded there is found again (%(default)s)",
     )
+    group.add_argument("--connect", action="store_true", help="use the suite that runs at the default addresses")
+    for service, (variable, default) in DEFAULT_ADDRESSES.items():
+        group.add_argument(
+            f"--{service}",
+            metavar="HOST:PORT",
+            help=f"use the suite that runs, with its {service} there ({variable}, else {default})",
+        )
 
 
 @contextmanager
@@ -50,12 +50,12 @@ def suite(args: argparse.Namespace, tell: Callable[[str], None]) -> Iterator[Cli
     Raises:
         SuiteFailed: The suite did not start.
     """
-    named = any(os.environ.get(variable) for variable, _ in DEFAULT_ADDRESSES.values())
-    if args.connect or named:
-        embedder, selector, trainer = (
-            _address(service, args.connect) for service in ("embedder", "selector", "trainer")
-        )
-        with _terminable(), Client(embedder=embedder, selector=selector, trainer=trainer) as client:
+    given = [getattr(args, service) or os.environ.get(variable) for service, (variable, _) in DEFAULT_ADDRESSES.items()]
+    if args.connect or any(given):
+        with (
+            _terminable(),
+            Client(embedder=args.embedder, selector=args.selector, trainer=args.trainer) as client,
+        ):
             yield client
         return
     tell(f"starting the suite over {args.data}")
@@ -84,11 +84,6 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _address(service: str, host: str | None) -> str:
-    variable, default = DEFAULT_ADDRESSES[service]
-    return os.environ.get(variable) or f"{host or 'localhost'}:{default.rpartition(':')[2]}"
 
 
 def _cache() -> Path:
