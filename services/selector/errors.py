@@ -27,11 +27,11 @@ class ProjectExists(Exception):
         )
 
 
-class PoolMissing(Exception):
-    """The pool a project refers to does not exist (any more)."""
+class TooManyLabels(Exception):
+    """A project would have more labels than it may."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"pool {name!r} does not exist; create it with CreatePool")
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(f"labels must be at most {limit} in all, got {count}; add fewer")
 
 
 class UnknownItems(Exception):
@@ -118,6 +118,10 @@ class EmbedderRefused(Exception):
     """The embedder would not embed the texts: they, or the pool's backbone, are at fault."""
 
 
+class BackboneNotLoadable(Exception):
+    """The embedder cannot load the backbone of the pool."""
+
+
 class NotFinite(Exception):
     """An input of the maths holds NaN or infinity.
 
@@ -133,7 +137,8 @@ class NotFinite(Exception):
 
 def _named(names: Sequence[str], limit: int = _MESSAGE_BYTES) -> str:
     """Returns names quoted and joined, as many as fit, and how many more there are."""
-    shown, size = [], 0
+    shown: list[str] = []
+    size = 0
     for name in names:
         # Beyond ASCII, a byte of a message travels as three.
         quoted = repr(name)

@@ -9,8 +9,9 @@ from services.selector.acquisition.kinds import Floats, OfProbabilities, Scores
 
 
 def margin(probs: Floats) -> Scores:
-    """Returns -(p₁ - p₂), the negative difference of the two largest probabilities (Scheffer, Decomain & Wrobel 2001,
-    active hidden Markov models for information extraction).
+    """Returns -(p₁ - p₂), the negative difference of the two largest probabilities.
+
+    Scheffer, Decomain & Wrobel 2001, active hidden Markov models for information extraction.
 
     Args:
         probs: (N, C), C at least 2, finite, rows summing to 1.
@@ -21,13 +22,13 @@ def margin(probs: Floats) -> Scores:
     Raises:
         NotFinite: a row holds NaN or infinity.
     """
-    p_N_C = checked(probs)
-    if p_N_C.shape[1] == 2:
-        gap_N: Scores = np.abs(p_N_C[:, 0] - p_N_C[:, 1])
+    p_nc = checked(probs)
+    if p_nc.shape[1] == 2:
+        gap_n: Scores = np.abs(p_nc[:, 0] - p_nc[:, 1])
     else:
-        top_N_2 = np.partition(p_N_C, -2, axis=1)[:, -2:]
-        gap_N = top_N_2[:, 1] - top_N_2[:, 0]
-    return -gap_N + 0.0
+        top_n2 = np.partition(p_nc, -2, axis=1)[:, -2:]
+        gap_n = top_n2[:, 1] - top_n2[:, 0]
+    return -gap_n + 0.0
 
 
 MARGIN = OfProbabilities("MARGIN", margin)

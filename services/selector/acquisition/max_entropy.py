@@ -12,8 +12,9 @@ _TINY = 1e-300
 
 
 def max_entropy(probs: Floats) -> Scores:
-    """Returns H(p) = -Σ p log p in nats (Shannon 1948; as an acquisition function Lewis & Gale 1994, sequential
-    sampling for training text classifiers).
+    """Returns H(p) = -Σ p log p in nats.
+
+    Shannon 1948; as an acquisition function Lewis & Gale 1994, a sequential algorithm for training text classifiers.
 
     Args:
         probs: (N, C), finite, rows summing to 1; exact zeros are legal.
@@ -24,9 +25,11 @@ def max_entropy(probs: Floats) -> Scores:
     Raises:
         NotFinite: a row holds NaN or infinity.
     """
-    p_N_C = checked(probs)
-    log_p_N_C = np.log(np.maximum(p_N_C, _TINY))
-    return -np.einsum("nc,nc->n", p_N_C, log_p_N_C) + 0.0
+    p_nc = checked(probs)
+    log_p_nc = np.log(np.maximum(p_nc, _TINY))
+    entropy_n: Scores = -np.einsum("nc,nc->n", p_nc, log_p_nc)
+    # Not -0.0 for a row without doubt.
+    return entropy_n + 0.0
 
 
 MAX_ENTROPY = OfProbabilities("MAX_ENTROPY", max_entropy)

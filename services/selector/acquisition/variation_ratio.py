@@ -20,9 +20,9 @@ def variation_ratio(probs: Floats) -> Scores:
     Raises:
         NotFinite: a row holds NaN or infinity.
     """
-    p_N_C = checked(probs)
-    top_N: Scores = np.maximum.reduce(p_N_C, axis=1)
-    return 1.0 - top_N
+    p_nc = checked(probs)
+    top_n: Scores = np.maximum.reduce(p_nc, axis=1)
+    return 1.0 - top_n
 
 
 VARIATION_RATIO = OfProbabilities("VARIATION_RATIO", variation_ratio)

@@ -158,7 +158,8 @@ def _start(head: LogisticHead | None, labels: tuple[str, ...], features: int) ->
     columns = dict(zip(head.labels, np.concatenate([-known, known]) / 2 if len(known) == 1 else known, strict=True))
     vectors = [columns.get(label, np.zeros(features)) for label in labels]
     if outputs == 1:
-        return (vectors[1] - vectors[0])[:, None]
+        difference: Float64 = vectors[1] - vectors[0]
+        return difference[:, None]
     return np.stack(vectors, axis=1)
 
 

@@ -66,7 +66,8 @@ class BinomialLoss:
 
     def hessian_product(self, directions: Float32) -> Float32:
         """Returns the second derivative times directions, (M, 1)."""
-        return (self._weights * self._wrong * (1.0 - self._wrong)).astype(np.float32) * directions
+        curvatures: Float32 = (self._weights * self._wrong * (1.0 - self._wrong)).astype(np.float32)
+        return curvatures * directions
 
 
 class MultinomialLoss:
@@ -109,4 +110,5 @@ class MultinomialLoss:
         """Returns the second derivative times directions, (M, C)."""
         weighted = self._probs * directions
         product = weighted - self._probs * weighted.sum(axis=1, keepdims=True)
-        return (self._weights * product).astype(np.float32)
+        weighted_product: Float32 = (self._weights * product).astype(np.float32)
+        return weighted_product

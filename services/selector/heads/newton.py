@@ -101,7 +101,7 @@ def _outputs(features: Float32, weights: Float64) -> Float64:
 def _direction(
     features: Float32, loss: Loss, penalties: Float64, gradient: Float64, preconditioner: Preconditioner | None
 ) -> tuple[Float64, Float64, int]:
-    """Solves Hessian · direction = -gradient roughly. Returns the direction, what it does to the outputs, the products."""
+    """Solves Hessian · direction = -gradient roughly: the direction, what it does to the outputs, the products."""
     direction = np.zeros_like(gradient)
     moved = np.zeros((len(features), gradient.shape[1]))
     residual = -gradient

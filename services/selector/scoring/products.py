@@ -1,0 +1,127 @@
+"""Linear maps of float16 embeddings, in cache-sized chunks on a few threads."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from services.selector.heads import Projection
+
+Float16 = npt.NDArray[np.float16]
+Float32 = npt.NDArray[np.float32]
+
+_Part = TypeVar("_Part")
+_Result = TypeVar("_Result")
+
+CHUNK_ROWS = 1_024
+# What one thread takes at a time. A multiple of CHUNK_ROWS, and a divisor of the rows of a pool's blocks.
+SPAN_ROWS = 8 * CHUNK_ROWS
+
+# Pools hand out read-only views and torch has no read-only tensors; nothing here writes to one.
+warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+
+
+class Products:
+    """Multiplies the rows of a pool with small matrices.
+
+    numpy converts float16 to float32 one number at a time and torch's own threads meet at a barrier after each
+    operation. Here each thread converts a chunk that stays in its cache and multiplies it there: 102,671 x 768 float16
+    with 2 columns takes 15 ms on two idle cores, numpy 430 ms.
+
+    A chunk always has `CHUNK_ROWS` rows, so the result of a row depends on the row, its number and the matrix alone:
+    not on how many rows the pool has, nor on which replica multiplies.
+
+    Args:
+        threads: how many, at least 1.
+    """
+
+    def __init__(self, threads: int) -> None:
+        torch.set_num_threads(1)
+        self._threads = threads
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="products")
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._executor.shutdown(cancel_futures=True)
+
+    def each_span(
+        self,
+        blocks: Sequence[Float16],
+        start: int,
+        projection: Projection,
+        consume: Callable[[int, Float32], None],
+    ) -> None:
+        """Multiplies the rows from `start` on and hands each span to `consume`, on the thread that multiplied it.
+
+        Args:
+            blocks: float16, C-contiguous, shape (n, D), all but the last of equal length, a multiple of `SPAN_ROWS`.
+            start: the first row, a multiple of `CHUNK_ROWS`.
+            projection: what the rows are multiplied with.
+            consume: takes the span's first row and its outputs, float32, shape (rows, J). Spans come in any order.
+        """
+        weights = torch.from_numpy(np.ascontiguousarray(projection.weights.T))
+
+        def one(span: tuple[int, Float16]) -> None:
+            first, rows = span
+            consume(first, _multiplied(rows, weights) + projection.offsets)
+
+        self._each(one, _spans(blocks, start))
+
+    def project(self, rows: npt.NDArray[np.floating[Any]], projection: Projection) -> Float32:
+        """Returns a few rows (n, D), float16 or float32, multiplied: float32, shape (n, J)."""
+        weights = torch.from_numpy(np.ascontiguousarray(projection.weights.T))
+        product: Float32 = _multiplied(np.ascontiguousarray(rows), weights) + projection.offsets
+        return product
+
+    def sum_of_squares(self, blocks: Sequence[Float16], start: int) -> float:
+        """Returns Σ ‖x‖² over the rows from `start` on."""
+        return float(sum(self._each(lambda span: _squared(span[1]), _spans(blocks, start))))
+
+    def each_part(self, rows: int, work: Callable[[int, int], None]) -> None:
+        """Calls `work(start, stop)` on the threads for parts that make up `rows` rows."""
+        self._each(lambda start: work(start, min(start + SPAN_ROWS, rows)), iter(range(0, rows, SPAN_ROWS)))
+
+    def _each(self, work: Callable[[_Part], _Result], parts: Iterator[_Part]) -> list[_Result]:
+        return list(self._executor.map(work, parts))
+
+
+def _spans(blocks: Sequence[Float16], start: int) -> Iterator[tuple[int, Float16]]:
+    first = 0
+    for block in blocks:
+        for at in range(0, len(block), SPAN_ROWS):
+            rows = block[at : at + SPAN_ROWS]
+            skipped = max(start - first - at, 0)
+            if skipped < len(rows):
+                yield first + at + skipped, rows[skipped:]
+        first += len(block)
+
+
+def _multiplied(rows: npt.NDArray[np.floating[Any]], weights: torch.Tensor) -> Float32:
+    """Returns rows (n, D) times weights (J, D) transposed: float32, shape (n, J)."""
+    source = torch.from_numpy(rows)
+    chunk = torch.zeros(CHUNK_ROWS, weights.shape[1])
+    product = torch.empty(weights.shape[0], CHUNK_ROWS)
+    out = np.empty((len(rows), weights.shape[0]), np.float32)
+    with torch.inference_mode():
+        for at in range(0, len(rows), CHUNK_ROWS):
+            part = source[at : at + CHUNK_ROWS]
+            chunk[: len(part)].copy_(part)
+            # (J, D) x (D, rows): several times faster than (rows, D) x (D, J) for the few columns of a head.
+            torch.mm(weights, chunk.t(), out=product)
+            out[at : at + CHUNK_ROWS] = product.numpy().T[: len(part)]
+    return out
+
+
+def _squared(rows: Float16) -> float:
+    source, total = torch.from_numpy(rows), 0.0
+    with torch.inference_mode():
+        for at in range(0, len(rows), CHUNK_ROWS):
+            part = source[at : at + CHUNK_ROWS].float()
+            total += float((part * part).sum(dim=1).double().sum())
+    return total
