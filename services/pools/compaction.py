@@ -1,11 +1,14 @@
 """Keeps tables quick to read that grew by many small commits."""
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from services.pools.errors import PoolNotFound, StoreUnavailable
 from services.pools.place import Site
@@ -20,7 +23,8 @@ IDLE: Final = (8, 4)
 # Each step an eighth of the next: a row is rewritten about once a step as the pool grows, not at every compaction.
 STEPS: Final = (4_096, 32_768, 262_144)
 # A reader that is in the middle of a version has this long to end; afterwards it goes on with the newest one.
-KEEP_VERSIONS: Final = timedelta(minutes=2)
+KEEP_VERSIONS: Final = timedelta(minutes=1)
+FORGET_SECONDS: Final = 60.0
 
 
 def target_rows(fragments: Sequence[int], most: int, wanted: int) -> int | None:
@@ -47,12 +51,13 @@ def target_rows(fragments: Sequence[int], most: int, wanted: int) -> int | None:
 class Compactor:
     """One background thread that compacts tables, whichever process wrote them.
 
-    Rows keep their order and their numbers. Old versions are kept for two minutes.
+    Rows keep their order and their numbers. Old versions are kept for a minute.
     """
 
     def __init__(self) -> None:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="compact")
         self._busy: set[Table] = set()
+        self._forgotten: WeakKeyDictionary[Table, float] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def consider(self, site: Site, table: Table, limits: tuple[int, int]) -> None:
@@ -75,7 +80,10 @@ class Compactor:
         try:
             with site.shared():
                 table.compact(target)
-                table.forget_versions(KEEP_VERSIONS)
+                # Each time all manifests are read, those of the versions that are kept as well.
+                if time.monotonic() - self._forgotten.get(table, -math.inf) > FORGET_SECONDS:
+                    self._forgotten[table] = time.monotonic()
+                    table.forget_versions(KEEP_VERSIONS)
         except PoolNotFound:
             pass
         except StoreUnavailable as error:

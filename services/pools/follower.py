@@ -68,20 +68,34 @@ class Follower:
                 self._embeddings.refresh()
                 self._read_embeddings()
                 self._read_items(rows)
-            self._state = (self._items_read, len(self.index))
+                self._state = (rows, len(self.index))
             return self._state
+
+    def absorb(self, ids: list[str], digests: npt.NDArray[np.uint8], items_first: int, embeddings_first: int) -> None:
+        """Takes rows that this process has just committed, at these places, if all rows before them were read.
+
+        Otherwise `follow` reads them back, with what other processes committed before them.
+        """
+        with self._follow_lock:
+            if (self._items_read, self._embeddings_read) != (items_first, embeddings_first):
+                return
+            self._index_new(ids, digests, items_first, embeddings_first + np.arange(len(ids)))
+            self._items_read += len(ids)
+            self._embeddings_read += len(ids)
+            self._last[self._items] = self._last[self._embeddings] = ids[-1]
+            self._state = (self._items_read, len(self.index))
 
     def vectors(self, items: int) -> Column[np.float16]:
         """Returns the embeddings by row, with at least the first `items` read, shape (N, D)."""
         if len(self._vectors) < items:
             with self._load_lock:
-                try:
-                    self._load(items)
-                except StoreUnavailable:
-                    # The version in hand may be so old that its files were removed: the newest has the same rows.
-                    if not self._embeddings.refresh():
-                        raise
-                    self._load(items)
+                while (done := len(self._vectors)) < items:
+                    try:
+                        self._load(items)
+                    except StoreUnavailable:
+                        # The version in hand may be so old that its files were removed: the newest has the same rows.
+                        if not self._embeddings.refresh() and len(self._vectors) == done:
+                            raise
         return self._vectors
 
     def read_vectors(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float16]:
@@ -94,24 +108,25 @@ class Follower:
     def _next(self, source: Table, start: int, stop: int, columns: list[str]) -> pa.Table:
         """Reads rows start to stop, and the one before them again: it must be where it was."""
         table = source.read(max(start - 1, 0), stop, columns)
-        if start:
-            if table["item_id"][0].as_py() != self._last.get(source):
-                raise StoreUnavailable("the pool is damaged: its rows are not where they were; restore it from a copy")
-            table = table.slice(1)
-        self._last[source] = table["item_id"][-1].as_py()
-        return table
+        if not start:
+            return table
+        if table["item_id"][0].as_py() != self._last[source]:
+            raise StoreUnavailable("the pool is damaged: its rows are not where they were; restore it from a copy")
+        return table.slice(1)
 
     def _read_embeddings(self) -> None:
-        stop = self._embeddings.rows
-        if stop == self._embeddings_read:
+        start, stop = self._embeddings_read, self._embeddings.rows
+        if start == stop:
             return
-        table = self._next(self._embeddings, self._embeddings_read, stop, ["item_id", "commit"])
+        table = self._next(self._embeddings, start, stop, ["item_id", "commit"])
         for commit, first, count in _commits(table):
-            self._waiting[commit] = _Commit(self._embeddings_read + first, table["item_id"].slice(first, count))
+            self._waiting[commit] = _Commit(start + first, table["item_id"].slice(first, count))
+        self._last[self._embeddings] = table["item_id"][-1].as_py()
         self._embeddings_read = stop
 
     def _read_items(self, stop: int) -> None:
-        table = self._next(self._items, self._items_read, stop, ["item_id", "digest", "commit"])
+        start = self._items_read
+        table = self._next(self._items, start, stop, ["item_id", "digest", "commit"])
         ids, digests = table["item_id"], unpack_digests(table["digest"])
         places = np.full(table.num_rows, -1, np.int64)
         commits = _commits(table)
@@ -121,14 +136,16 @@ class Follower:
                 places[first : first + count] = _places(ids.slice(first, count), there)
         if lost := int((places < 0).sum()):
             _log.error("%d items of the pool have no embedding and are left out; add them again", lost)
-        for start in range(0, table.num_rows, BLOCK_ROWS):
-            part = slice(start, start + BLOCK_ROWS)
-            self._index_new(
-                ids.slice(start, BLOCK_ROWS).to_pylist(), digests[part], self._items_read + start, places[part]
-            )
+        for first in range(0, table.num_rows, BLOCK_ROWS):
+            part = slice(first, first + BLOCK_ROWS)
+            self._index_new(ids.slice(first, BLOCK_ROWS).to_pylist(), digests[part], start + first, places[part])
+        self._last[self._items] = ids[-1].as_py()
         self._items_read = stop
         for commit, _, _ in commits:
             self._waiting.pop(commit, None)
+        for commit, left in self._waiting.items():
+            # A slice would keep all that was read with it in memory.
+            self._waiting[commit] = _Commit(left.first, left.ids.take(np.arange(len(left.ids))))
 
     def _index_new(
         self, ids: list[str], digests: npt.NDArray[np.uint8], first: int, places: npt.NDArray[np.int64]

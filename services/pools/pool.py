@@ -17,7 +17,7 @@ from services.pools.follower import Follower
 from services.pools.item import Item, text_digest
 from services.pools.packed import Column
 from services.pools.place import Site
-from services.pools.schema import TEXT_COLUMNS, items_schema, pack_embeddings, stamp_items, unpack_items
+from services.pools.schema import TEXT_COLUMNS, items_schema, pack_embeddings, stamp_items, unpack_digests, unpack_items
 from services.pools.snapshot import Snapshot
 from services.pools.table import Table
 
@@ -235,9 +235,11 @@ class Pool:
             vectors = self._embeddings.stage(pack_embeddings(items["item_id"], embeddings, number))
             texts = self._items.stage(stamp_items(items, number, self._schema))
             # Embeddings first: an embedding without its item is nothing, an item without its embedding would be half.
-            self._embeddings.commit(vectors)
-            self._items.commit(texts)
-            self._follow()
+            embeddings_first = self._embeddings.commit(vectors)
+            items_first = self._items.commit(texts)
+            self._follower.absorb(
+                items["item_id"].to_pylist(), unpack_digests(items["digest"]), items_first, embeddings_first
+            )
         self._tidy(BUSY)
 
     def _tidy(self, limits: tuple[int, int]) -> None:

@@ -30,6 +30,7 @@ class Staged:
 
     transaction: Any
     base: Any
+    rows: int
 
 
 class Table:
@@ -136,13 +137,14 @@ class Table:
         with translated(f"writing {self._name}"):
             transaction: Any = write_fragments(rows, base, mode="append", return_transaction=True)
             self._site.sync(self._name, _files(transaction.operation.fragments))
-        return Staged(transaction, base)
+        return Staged(transaction, base, rows.num_rows)
 
-    def commit(self, staged: Staged) -> None:
-        """Makes staged rows a durable part of the newest version."""
+    def commit(self, staged: Staged) -> int:
+        """Makes staged rows a durable part of the newest version. Returns the number of the first of them."""
         with translated(f"committing to {self._name}"):
             dataset = lance.LanceDataset.commit(staged.base, staged.transaction)
         self._committed(dataset)
+        return int(dataset.count_rows()) - staged.rows
 
     def compact(self, target_rows: int) -> None:
         """Merges neighbouring fragments of fewer rows than `target_rows`, durably. Rows keep their numbers."""

@@ -230,6 +230,7 @@ def test_versions_and_their_files_do_not_pile_up(
     store: PoolStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.pools.compaction.KEEP_VERSIONS", timedelta(0))
+    monkeypatch.setattr("services.pools.compaction.FORGET_SECONDS", 0.0)
     pool = store.create(definition())
     for number in range(4 * MOST_FRAGMENTS):
         add(pool, [item(number)])
