@@ -44,11 +44,9 @@ def test_the_version(run: Run) -> None:
     assert run("--version").out == f"prepal {prepal.__version__}\n"
 
 
-@pytest.mark.parametrize(
-    "arguments", [[], ["nonsense"], ["select"], ["select", "p", "-k", "many"], ["pools", "--nope"]]
-)
-def test_a_wrong_call_is_status_2_with_the_usage(run: Run, arguments: list[str]) -> None:
-    ran = run(*arguments)
+@pytest.mark.parametrize("line", ["", "nonsense", "select", "select p -k many", "pools --nope"])
+def test_a_wrong_call_is_status_2_with_the_usage(run: Run, line: str) -> None:
+    ran = run(*line.split())
     assert ran.status == 2
     assert ran.err.startswith("usage: prepal")
 
