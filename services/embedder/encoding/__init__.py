@@ -1,0 +1,1 @@
+"""From texts to tokens to vectors: tokenizers, pooling, and the engines that run a backbone."""
