@@ -59,7 +59,8 @@ def _unbuffered() -> Iterator[None]:
 
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
-    tty.setcbreak(descriptor)
+    # Keys pressed before the prompt was read are answers too; the default would throw them away.
+    tty.setcbreak(descriptor, termios.TCSADRAIN)
     try:
         yield
     finally:
