@@ -23,8 +23,11 @@ CHUNK_ROWS = 1_024
 # What one thread takes at a time. A multiple of CHUNK_ROWS, and a divisor of the rows of a pool's blocks.
 SPAN_ROWS = 8 * CHUNK_ROWS
 
-# Pools hand out read-only views and torch has no read-only tensors; nothing here writes to one.
-warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+# Pools hand out read-only views and torch, which has no read-only tensors, warns of the first one in a process.
+# Nothing here writes to one.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    torch.from_numpy(np.broadcast_to(np.zeros(1, np.float16), 1))
 
 
 class Products:
