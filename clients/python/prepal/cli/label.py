@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Final
 from prepal import errors
 from prepal._sync.client import Client
 from prepal.cli.connecting import add_addresses, client_of
-from prepal.cli.interactive import Session
+from prepal.cli.interactive import Session, keys_of
 from prepal.cli.label_file import read_labels
 from prepal.cli.output import add_json, print_json
 from prepal.cli.terminal import Console
@@ -100,12 +99,14 @@ def _chunks(said: Iterable[Said]) -> Iterator[list[Said]]:
 def _interactive(client: Client, args: argparse.Namespace) -> int:
     labels = client.get_project(args.project).project.labels
     annotator = args.annotator if args.annotator is not None else os.environ.get("USER", "")
-    session = Session(client, args.project, labels, annotator, Console())
-    try:
-        session.run()
-    except KeyboardInterrupt:
-        sys.stdout.write("\n")
-        return 130
-    finally:
-        print(session.tally())
+    single = all(len(key) == 1 for key in keys_of(labels))
+    with Console(single=single) as console:
+        session = Session(client, args.project, labels, annotator, console)
+        try:
+            session.run()
+        except KeyboardInterrupt:
+            console.show("\n")
+            return 130
+        finally:
+            console.show(f"{session.tally()}\n")
     return 0

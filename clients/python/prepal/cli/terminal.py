@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import Collection
+from typing import Any, Final, Protocol, Self
+
+_END: Final = "\x04"
+"""Ctrl-D, which a terminal that gives each key at once does not turn into the end of the input."""
 
 
 class Terminal(Protocol):
@@ -19,7 +21,33 @@ class Terminal(Protocol):
 
 
 class Console:
-    """The terminal of this process: a single key press where it is one, else a line for each answer."""
+    """The terminal of this process: a single key press where it is one, else a line for each answer.
+
+    Between entering and leaving it the terminal gives each key at once, unechoed, so that no key is lost that is
+    pressed while an answer is being recorded. Ctrl-C stays Ctrl-C.
+
+    Args:
+        single: whether every key is one character; else answers are lines.
+    """
+
+    def __init__(self, *, single: bool) -> None:
+        self._press = single and sys.stdin.isatty()
+        self._before: Any = None
+
+    def __enter__(self) -> Self:
+        if self._press:
+            import termios
+            import tty
+
+            self._before = termios.tcgetattr(sys.stdin)
+            tty.setcbreak(sys.stdin, termios.TCSADRAIN)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            import termios
+
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
 
     def show(self, text: str) -> None:
         """Prints a text."""
@@ -28,18 +56,16 @@ class Console:
 
     def key(self, prompt: str, keys: Collection[str]) -> str:
         """Returns which of the keys was pressed; asks again for any other."""
-        press = sys.stdin.isatty() and all(len(key) == 1 for key in keys)
         while True:
             self.show(prompt)
-            answer = self._press() if press else self._line()
+            answer = self._pressed() if self._press else self._line()
             if answer in keys:
                 return answer
             self.show(f"{answer!r} is none of {', '.join(keys)}\n")
 
-    def _press(self) -> str:
-        with _unbuffered():
-            pressed = sys.stdin.read(1)
-        if not pressed or pressed == "\x04":
+    def _pressed(self) -> str:
+        pressed = sys.stdin.read(1)
+        if pressed in ("", _END):
             raise EOFError
         self.show(f"{pressed}\n" if pressed.isprintable() else "\n")
         return pressed
@@ -49,19 +75,3 @@ class Console:
         if not line:
             raise EOFError
         return line.strip()
-
-
-@contextmanager
-def _unbuffered() -> Iterator[None]:
-    """Makes the terminal give each key at once, unechoed; Ctrl-C stays Ctrl-C."""
-    import termios
-    import tty
-
-    descriptor = sys.stdin.fileno()
-    before = termios.tcgetattr(descriptor)
-    # Keys pressed before the prompt was read are answers too; the default would throw them away.
-    tty.setcbreak(descriptor, termios.TCSADRAIN)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
