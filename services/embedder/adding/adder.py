@@ -81,13 +81,13 @@ class Adder:
         )
         with np.errstate(over="ignore"):
             vectors = encoded.vectors.astype(np.float16)
-        overflows = ~np.isfinite(vectors).all(axis=1)
+        overflows = set(np.flatnonzero(~np.isfinite(vectors).all(axis=1)).tolist())
         for row, one in enumerate(new):
             if row in encoded.failed:
                 prepared.failed[one.index] = encoded.failed[row]
-            elif overflows[row]:
+            elif row in overflows:
                 prepared.failed[one.index] = (
-                    f"its vector has numbers beyond {MAX_FLOAT16:,}, the largest float16; create the pool with normalize"
+                    f"its vector has numbers beyond {MAX_FLOAT16:,}, the largest float16; use a pool with normalize"
                 )
             else:
                 prepared.vectors[one.index] = vectors[row]

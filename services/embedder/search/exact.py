@@ -22,7 +22,8 @@ def cosines(vectors: npt.NDArray[np.floating], unit: Scores) -> Scores:
     # A matrix product may sum a row differently from one place to the next; a sum over an axis does not.
     lengths = np.sqrt((wide * wide).sum(axis=1))
     products = (wide * unit).sum(axis=1)
-    return np.clip(np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0), -1.0, 1.0)
+    similarities: Scores = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    return np.clip(similarities, -1.0, 1.0)
 
 
 def ordered(scores: Scores, rows: Rows, k: int) -> tuple[Scores, Rows]:
