@@ -20,7 +20,7 @@ def predict(
     """Returns probabilities (n, C) of embeddings (n, D); a label the head has never seen has probability 0."""
     seen = head.probabilities(products.project(embeddings, head.projection))
     if head.labels == tuple(labels):
-        return seen
+        return seen.astype(np.float32)
     probs = np.zeros((len(seen), len(labels)), np.float32)
     columns = {label: column for column, label in enumerate(labels)}
     probs[:, [columns[label] for label in head.labels]] = seen

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from prepal.v1 import selector_pb2, selector_pb2_grpc
+from prepal.v1 import selector_pb2_grpc
 
 from services.selector.__main__ import build
 from services.serving import running
@@ -37,9 +37,7 @@ def start_selector(pools: Pools, redis_url: str) -> StartSelector:
     async def start(
         *, redis: str = redis_url, embedder: str = NOWHERE, memory_bytes: int = 1 << 30
     ) -> AsyncIterator[Caller]:
-        service = build(
-            data=str(pools.data), redis=redis, embedder=embedder, memory_bytes=memory_bytes, threads=2
-        )
+        service = build(data=str(pools.data), redis=redis, embedder=embedder, memory_bytes=memory_bytes, threads=2)
         async with running(service) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             yield Caller(selector_pb2_grpc.SelectorServiceStub(channel))
 
@@ -59,6 +57,3 @@ async def project(selector: Caller, pools: Pools) -> Caller:
     pools.make("reviews", 60)
     await selector.create("sentiment", "reviews", ["negative", "positive"])
     return selector
-
-
-_ = selector_pb2

@@ -32,7 +32,11 @@ class Refusal(Exception):
         self.retry_seconds: float | None = None
         status = rpc_status.from_call(error)
         for detail in status.details if status else ():
-            info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+            info, bad, retry = (
+                error_details_pb2.ErrorInfo(),
+                error_details_pb2.BadRequest(),
+                error_details_pb2.RetryInfo(),
+            )
             if detail.Unpack(info):
                 self.reason, self.metadata = info.reason, dict(info.metadata)
             elif detail.Unpack(bad):
@@ -47,10 +51,10 @@ class Caller:
     def __init__(self, stub: Any) -> None:
         self.stub = stub
 
-    async def call(self, method: str, request: Any, timeout: float = TIMEOUT) -> Any:
+    async def call(self, method: str, request: Any, seconds: float = TIMEOUT) -> Any:
         """Calls a unary method."""
         try:
-            return await getattr(self.stub, method)(request, timeout=timeout)
+            return await getattr(self.stub, method)(request, timeout=seconds)
         except grpc.aio.AioRpcError as error:
             raise Refusal(error) from error
 
@@ -100,13 +104,14 @@ class Caller:
                 return found
 
     async def predict(
-        self, project: str = "sentiment", *, timeout: float = TIMEOUT, **source: Any
+        self, project: str = "sentiment", *, seconds: float = TIMEOUT, **source: Any
     ) -> tuple[list[str], npt.NDArray[np.floating[Any]], list[pb.PredictResponse]]:
         """Predicts: ids, probabilities, chunks."""
-        chunks = []
         try:
-            async for chunk in self.stub.Predict(pb.PredictRequest(project=project, **source), timeout=timeout):
-                chunks.append(chunk)
+            chunks = [
+                chunk
+                async for chunk in self.stub.Predict(pb.PredictRequest(project=project, **source), timeout=seconds)
+            ]
         except grpc.aio.AioRpcError as error:
             raise Refusal(error) from error
         item_ids = [item_id for chunk in chunks for item_id in chunk.item_ids]
@@ -124,7 +129,7 @@ def truth(item_ids: Sequence[str], classes: int = 2) -> dict[str, str]:
     return {item_id: true_label(number_of(item_id), classes) for item_id in item_ids}
 
 
-def seconds(value: float) -> Duration:
+def lasting(value: float) -> Duration:
     """A duration."""
     duration = Duration()
     duration.FromMilliseconds(round(value * 1_000))

@@ -9,7 +9,7 @@ from services.selector.errors import NotFinite
 
 
 def checked(probs: Floats) -> Scores:
-    """Returns probabilities (N, C) as float64.
+    """Returns probabilities (N, C) as float64, the array itself where it is.
 
     In float32 the entropies of two items near 1/2 would tie although their probabilities differ.
 
@@ -18,4 +18,4 @@ def checked(probs: Floats) -> Scores:
     """
     if not np.isfinite(probs).all():
         raise NotFinite("probabilities", int(np.argmin(np.isfinite(probs).all(axis=1))))
-    return probs.astype(np.float64)
+    return probs.astype(np.float64, copy=False)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating[Any]]
 Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +45,9 @@ class Head(Protocol):
     def projection(self) -> Projection:
         """The linear map that comes first."""
 
-    def probabilities(self, outputs: Float32) -> Float32:
-        """Returns probabilities (n, C) of `labels` from what the projection gave, (n, J)."""
+    def probabilities(self, outputs: Float32) -> Float64:
+        """Returns probabilities (n, C) of `labels` from what the projection gave, (n, J).
+
+        In float64: rounded to float32 they would not sum to 1, and the entropies of two rows near 1/2, which differ by
+        the square of their distance from it, would rank by the rounding.
+        """

@@ -62,12 +62,13 @@ class LogisticHead:
         """Embeddings to logits."""
         return Projection(np.ascontiguousarray(self.weights.T), self.offsets)
 
-    def probabilities(self, outputs: Float32) -> Float32:
+    def probabilities(self, outputs: Float32) -> Float64:
         """Returns probabilities (n, C) from logits (n, J)."""
+        logits = outputs.astype(np.float64)
         if len(self.labels) == 2:
-            return _odds_to_probabilities(outputs)
-        exponentials = np.exp(outputs - np.maximum.reduce(outputs, axis=1, keepdims=True))
-        probs: Float32 = exponentials / exponentials.sum(axis=1, keepdims=True)
+            return _odds_to_probabilities(logits[:, 0])
+        exponentials = np.exp(logits - np.maximum.reduce(logits, axis=1, keepdims=True))
+        probs: Float64 = exponentials / exponentials.sum(axis=1, keepdims=True)
         return probs
 
 
@@ -163,13 +164,13 @@ def _start(head: LogisticHead | None, labels: tuple[str, ...], features: int) ->
     return np.stack(vectors, axis=1)
 
 
-def _odds_to_probabilities(outputs: Float32) -> Float32:
-    """Returns (n, 2) from the log odds of the second class, (n, 1)."""
-    probs = np.empty((len(outputs), 2), np.float32)
+def _odds_to_probabilities(odds: Float64) -> Float64:
+    """Returns (n, 2) from the log odds of the second class, (n,)."""
+    probs = np.empty((len(odds), 2))
     # exp of a negative number only, so that nothing overflows.
-    small = np.exp(-np.abs(outputs[:, 0]))
+    small = np.exp(-np.abs(odds))
     minor = small / (1.0 + small)
-    second = outputs[:, 0] > 0
+    second = odds > 0
     probs[:, 1] = np.where(second, 1.0 - minor, minor)
     probs[:, 0] = np.where(second, minor, 1.0 - minor)
     return probs

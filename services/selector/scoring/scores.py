@@ -28,7 +28,7 @@ class _Kept:
 
     head_version: int
     incarnation: str
-    probs: Float32
+    probs: Float64
     scores: dict[str, Float64] = field(default_factory=dict)
 
 
@@ -57,7 +57,7 @@ class PoolScores:
         """
         kept = self._kept
         if kept is None or (kept.head_version, kept.incarnation) != (head_version, snapshot.incarnation):
-            kept = self._kept = _Kept(head_version, snapshot.incarnation, np.empty((0, len(head.labels)), np.float32))
+            kept = self._kept = _Kept(head_version, snapshot.incarnation, np.empty((0, len(head.labels))))
         rows = len(snapshot)
         found = kept.scores.get(function.name, np.empty(0))
         if len(found) >= rows:
@@ -73,7 +73,7 @@ class PoolScores:
         kept.scores[function.name] = scores
         return scores[:rows]
 
-    def _probabilities(self, known: Float32, snapshot: PoolSnapshot, head: Head) -> Float32:
+    def _probabilities(self, known: Float64, snapshot: PoolSnapshot, head: Head) -> Float64:
         probs = _extended(known, len(snapshot))
 
         def keep(first: int, outputs: Float32) -> None:
@@ -82,7 +82,7 @@ class PoolScores:
         self._products.each_span(snapshot.blocks(), _chunk_start(len(known)), head.projection, keep)
         return probs
 
-    def _from_probabilities(self, probs: Float32, scores: Float64, known: int, function: OfProbabilities) -> None:
+    def _from_probabilities(self, probs: Float64, scores: Float64, known: int, function: OfProbabilities) -> None:
         def score(start: int, stop: int) -> None:
             scores[known + start : known + stop] = function.scores(probs[known + start : known + stop])
 
