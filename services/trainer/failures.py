@@ -12,7 +12,8 @@ from services.trainer.job import Failure, FailureReason
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # safetensors and torch tell of a full disk by their own exceptions, with the system's words inside.
-_FULL_WORDS = ("no space left on device", "disk quota exceeded", "storagefull", "code: 28")
+# torch only says that a write came back short, which is what a full disk does.
+_FULL_WORDS = ("no space left on device", "disk quota exceeded", "inline_container.cc")
 _TRACEBACK = "error.txt"
 
 

@@ -141,9 +141,7 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         _check_id(request.id)
         job = await asyncio.to_thread(self._store.get, request.id)
         if job.state != JobState.SUCCEEDED:
-            raise errors.NoCheckpoint(
-                f"job {job.id} is {job.state.value} and has no checkpoint; only a succeeded job has"
-            )
+            raise errors.NoCheckpoint(f"job {job.id} is {job.state.value}; only a succeeded job has a checkpoint")
         found = parts(self._files.checkpoint(job.id))
         while part := await asyncio.to_thread(next, found, None):
             yield trainer_pb2.DownloadCheckpointResponse(

@@ -141,7 +141,7 @@ def _check_labels(order: Order, project: ProjectLabels) -> None:
     classes = {one.label for one in project.labeled}
     if len(classes) < 2:
         raise TooFewLabels(
-            f"project {order.project!r} has labels of {len(classes)} classes, and fine-tuning needs at least 2; "
+            f"project {order.project!r} has labels of {len(classes) or 'no'} class, and fine-tuning needs at least 2; "
             "label items of another class first"
         )
     unknown = sorted({one.label for one in order.evaluation} - set(project.labels))

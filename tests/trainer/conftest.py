@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,7 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -124,17 +123,27 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> I
     redis_server.close()
 
 
-@dataclass
 class Worker:
     """A worker process."""
 
-    process: subprocess.Popen[bytes]
-    log: Path
+    def __init__(self, surroundings: Surroundings) -> None:
+        command = [sys.executable, "-m", "services.trainer.worker", "--data", str(surroundings.data), "--nice", "0"]
+        command += ["--redis", surroundings.redis.url, "--checkpoint-seconds", "0.2", "--lease-seconds", "3"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        with (surroundings.data / f"worker-{uuid.uuid4().hex[:6]}.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, env=environment, cwd=Path(__file__).parents[2]
+            )
+
+    @property
+    def runs(self) -> bool:
+        """Whether the process is there."""
+        return self.process.poll() is None
 
     @property
     def horses(self) -> list[psutil.Process]:
         """The worker's children, each at work on a job."""
-        return psutil.Process(self.process.pid).children()
+        return psutil.Process(self.process.pid).children() if self.runs else []
 
     def kill(self) -> None:
         """Ends the worker, and only it, as a crash would."""
@@ -147,40 +156,30 @@ class Worker:
         return self.process.wait(timeout=60)
 
 
-@dataclass
 class Workers:
-    """Starts workers, and ends those that are left."""
+    """Two workers over one data folder; one that a test ends is replaced, without waiting for the new one."""
 
-    surroundings: Surroundings
-    started: list[Worker] = field(default_factory=list)
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self._all = [Worker(surroundings), Worker(surroundings)]
 
-    def start(self, *arguments: str) -> Worker:
-        """Starts a worker with further arguments."""
-        log = self.surroundings.data / f"worker-{len(self.started)}.log"
-        command = [sys.executable, "-m", "services.trainer.worker", "--data", str(self.surroundings.data)]
-        command += ["--redis", self.surroundings.redis.url, "--nice", "0", *arguments]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command, stdout=output, stderr=output, env=environment, cwd=Path(__file__).parents[2]
-            )
-        worker = Worker(process, log)
-        self.started.append(worker)
-        return worker
+    def replenish(self) -> None:
+        """Replaces workers that ended."""
+        missing = sum(not worker.runs for worker in self._all)
+        self._all = [worker for worker in self._all if worker.runs]
+        self._all += [Worker(self._surroundings) for _ in range(missing)]
 
-    def one(self) -> Worker:
-        """Returns a running worker, which tests share."""
-        for worker in self.started:
-            if worker.process.poll() is None:
-                return worker
-        return self.start("--checkpoint-seconds", "0.2", "--lease-seconds", "3")
+    def at_work(self) -> Worker:
+        """Returns the worker whose child works on the only job that runs."""
+        busy = [worker for worker in self._all if worker.horses]
+        assert len(busy) == 1
+        return busy[0]
 
     def close(self) -> None:
         """Ends all workers."""
-        for worker in self.started:
-            if worker.process.poll() is None:
-                worker.process.send_signal(signal.SIGTERM)
-        for worker in self.started:
+        for worker in self._all:
+            worker.process.terminate()
+        for worker in self._all:
             try:
                 worker.process.wait(timeout=30)
             except subprocess.TimeoutExpired:
@@ -188,11 +187,18 @@ class Workers:
 
 
 @pytest.fixture(scope="session")
-def workers(surroundings: Surroundings) -> Iterator[Workers]:
-    """Workers over the surroundings."""
+def both_workers(surroundings: Surroundings) -> Iterator[Workers]:
+    """Two workers for the session."""
     made = Workers(surroundings)
     yield made
     made.close()
+
+
+@pytest.fixture
+def workers(both_workers: Workers) -> Workers:
+    """Two workers, whatever the test before did to them."""
+    both_workers.replenish()
+    return both_workers
 
 
 @asynccontextmanager
