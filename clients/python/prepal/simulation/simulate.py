@@ -174,8 +174,8 @@ class Simulation:
         if result.rejected:
             first = result.rejected[0]
             raise ItemsRejectedError(
-                f'{len(result.rejected):,} of {len(rows):,} {part} items were refused, first "{first.item_id}" (line '
-                f"{rows[first.index].line:,}): {first.message}"
+                f"{len(result.rejected):,} of {len(rows):,} {part} items were refused, first {first.item_id!r:.80} "
+                f"(line {rows[first.index].line:,}): {first.message}"
             )
         return name
 
