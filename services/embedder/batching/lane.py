@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 
 from services.embedder.batching import metrics
 from services.embedder.batching.batch import Batch, Unit, Waiting
@@ -67,17 +68,16 @@ class Lane:
         engine, queue = next(iter(self._waiting.items()))
         count = window((len(one.tokens.ids) for one in queue), engine.budget * self._budgets)
         units: dict[tuple[bytes, bytes], Unit] = {}
-        for _ in range(count):
-            one = queue.popleft()
-            found = units.setdefault(one.key, Unit(one.tokens, []))
-            found.waiting.append(one)
-        del self._waiting[engine]
-        if queue:
-            self._waiting[engine] = queue
+        for one in islice(queue, count):
+            units.setdefault(one.key, Unit(one.tokens, [])).waiting.append(one)
         distinct = list(units.values())
+        batches = cut([len(unit.tokens.ids) for unit in distinct], engine.budget)
+        # Nothing leaves the queue before all is planned, so that a failure above loses nothing.
+        self._planned.extend(Batch(engine, [distinct[row] for row in rows]) for rows in batches)
+        del self._waiting[engine]
+        if left := deque(islice(queue, count, None)):
+            self._waiting[engine] = left
         metrics.REPEATED.inc(count - len(distinct))
-        for rows in cut([len(unit.tokens.ids) for unit in distinct], engine.budget):
-            self._planned.append(Batch(engine, [distinct[row] for row in rows]))
 
     def _count(self, tokens: int) -> None:
         self.tokens += tokens

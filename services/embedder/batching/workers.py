@@ -70,7 +70,7 @@ def _run(engine: Engine, units: Sequence[Unit]) -> None:
     """Embeds units and answers them. A batch that fails is halved until what fails alone is found."""
     begun = time.perf_counter()
     try:
-        batch = pad([unit.tokens for unit in units], engine.pad_id, engine.multiple)
+        batch = pad([unit.tokens for unit in units], engine.pad_id)
         vectors = engine.embed(batch)
     except Exception as error:
         if len(units) > 1:

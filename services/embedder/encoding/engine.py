@@ -45,26 +45,22 @@ class Engine(Protocol):
         name: What it is, for logs and tables, such as "openvino bfloat16".
         dimension: H, the length of a vector.
         pad_id: The id that stands for padding.
-        multiple: Lengths are padded to a multiple of this.
         budget: Tokens of a batch, padding included, at which it is fastest.
     """
 
     name: str
     dimension: int
     pad_id: int
-    multiple: int
     budget: int
 
     def embed(self, batch: Padded) -> npt.NDArray[np.float32]:
         """Returns the pooled vectors, float32, shape (B, H)."""
 
 
-def pad(sequences: Sequence[Tokens], pad_id: int, multiple: int = 1) -> Padded:
-    """Puts sequences side by side, padded on the right to the longest, rounded up to `multiple`."""
+def pad(sequences: Sequence[Tokens], pad_id: int) -> Padded:
+    """Puts sequences side by side, padded on the right to the longest."""
     lengths = np.fromiter((len(one.ids) for one in sequences), np.int64, len(sequences))
-    longest = int(lengths.max())
-    longest += -longest % multiple
-    real = np.arange(longest) < lengths[:, None]
+    real = np.arange(lengths.max()) < lengths[:, None]
     ids = np.full(real.shape, pad_id, np.int64)
     ids[real] = np.concatenate([one.ids for one in sequences])
     types = None

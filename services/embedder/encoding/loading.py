@@ -23,6 +23,7 @@ from services.pools import Pooling
 
 LOGGER = logging.getLogger(__name__)
 _PROBE_TOKENS = 512
+_SAME_GRAPH = 0.99
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,8 @@ class _Loader:
             raise BackboneNotLoadable(
                 str(self._folder), [f"engine {self._options.engine}, which is not installed"], "Use --engine auto"
             )
+        if [candidate.engine for candidate in candidates] == ["torch"]:
+            return self._only(candidates[0])
         choice = self._kept and self._kept / (
             f"choice-{record.machine(self._options.threads, self._options.least_cosine, self._on_gpu)}.json"
         )
@@ -93,17 +96,16 @@ class _Loader:
                     return candidate.make()
                 except Exception:
                     LOGGER.exception("what was kept does not load; measuring again")
-        self._batches = self._batches or probe_batches(self._tokenizer, tokens=_PROBE_TOKENS)
         reference = self._torch("float32", device="cpu")
-        wanted = [reference.embed(batch) for batch in self._batches]
-        # What was demanded is used as it is; only what we choose ourselves has to prove that it keeps the vectors.
+        wanted = [reference.embed(batch) for batch in self._probe()]
+        # Who demands a precision takes what it costs; a converted graph must still be that of the backbone.
         demanded = self._options.precision != "auto"
         best = choose(
             candidates,
             wanted,
-            self._batches,
+            self._probe(),
             workers=self._workers,
-            least_cosine=-1.0 if demanded else self._options.least_cosine,
+            least_cosine=_SAME_GRAPH if demanded else self._options.least_cosine,
         )
         if best is None:
             raise BackboneNotLoadable(
@@ -121,6 +123,20 @@ class _Loader:
             )
         return best.engine
 
+    def _only(self, candidate: Candidate) -> Engine:
+        """Returns torch as it is demanded, or all there is: there is nothing to measure it against."""
+        try:
+            return candidate.make()
+        except BackboneNotLoadable:
+            raise
+        except Exception as error:
+            LOGGER.exception("%s %s cannot run %s", candidate.engine, candidate.precision, self._folder)
+            raise BackboneNotLoadable(
+                str(self._folder),
+                [f"{candidate.engine} {candidate.precision} ({type(error).__name__}: {str(error)[:200]})"],
+                "Use --engine auto --precision auto, or another backbone",
+            ) from error
+
     def _candidates(self) -> list[Candidate]:
         options = self._options
         native = self._on_gpu or record.native_bfloat16()
@@ -136,6 +152,10 @@ class _Loader:
             if options.engine != "openvino":
                 found.append(Candidate("torch", precision, partial(self._torch, precision, device="cpu")))
         return found
+
+    def _probe(self) -> list[Padded]:
+        self._batches = self._batches or probe_batches(self._tokenizer, tokens=_PROBE_TOKENS)
+        return self._batches
 
     def _network(self) -> Network:
         if self._made is None:
@@ -163,7 +183,7 @@ class _Loader:
             else:
                 graph = self._kept / f"openvino-{record.libraries()}"
             if not is_converted(graph):
-                convert(self._network(), example(self._batches[0]), graph)
+                convert(self._network(), example(self._probe()[0]), graph)
             return OpenVinoEngine(
                 graph,
                 precision=precision,

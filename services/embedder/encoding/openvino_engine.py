@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 import uuid
 import warnings
@@ -12,9 +13,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino
 
 from services.embedder.encoding.engine import Padded
+
+# Importing OpenVINO would send telemetry from forks of this process, which has threads and connections. Without the
+# package for it OpenVINO sends nothing.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+import openvino  # noqa: E402
 
 _BUDGET = 1024
 _GRAPH = "model.xml"
@@ -90,7 +96,6 @@ class OpenVinoEngine:
         self._local = threading.local()
         self.name = f"openvino {precision}"
         self.pad_id = pad_id
-        self.multiple = 1
         self.budget = budget or _BUDGET
         self._types = len(self._compiled.inputs) > 2
         one = np.full((1, 1), pad_id, np.int64)

@@ -47,7 +47,6 @@ class TorchEngine:
         self._local = threading.local()
         self.name = f"torch {precision}" + (f" on {torch.cuda.get_device_name()}" if on_gpu else "")
         self.pad_id = pad_id
-        self.multiple = 8 if on_gpu else 1
         self.budget = budget or (_GPU_BUDGET if on_gpu else _CPU_BUDGET)
         one = np.full((1, 1), pad_id, np.int64)
         self.dimension = self.embed(Padded(one, np.ones_like(one), None)).shape[1]
