@@ -175,5 +175,8 @@ def read_until(descriptor: int, end: bytes) -> bytes:
     while not shown.rstrip().endswith(end.rstrip()):
         readable, _, _ = select.select([descriptor], [], [], max(0, deadline - time.monotonic()))
         assert readable, f"the terminal shows only {shown!r}"
-        shown += os.read(descriptor, 4096)
+        try:
+            shown += os.read(descriptor, 4096)
+        except OSError as error:
+            raise AssertionError(f"the terminal is closed after {shown!r}") from error
     return shown

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 from collections.abc import Collection
 from typing import Any, Final, Protocol, Self
@@ -64,7 +66,10 @@ class Console:
             self.show(f"{answer!r} is none of {', '.join(keys)}\n")
 
     def _pressed(self) -> str:
-        pressed = sys.stdin.read(1)
+        # A Ctrl-C that comes between the prompt and the read is only noticed when the wait for a key ends.
+        while not select.select([sys.stdin], [], [], 0.2)[0]:
+            pass
+        pressed = os.read(sys.stdin.fileno(), 1).decode("ascii", "replace")
         if pressed in ("", _END):
             raise EOFError
         self.show(f"{pressed}\n" if pressed.isprintable() else "\n")
