@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from services.local.child import DiedWhileStarting
-from services.local.suite import DataInUse, SuiteOptions, running_suite
+from services.local.suite import DataInUse, PortTaken, SuiteOptions, running_suite
 
 _EXAMPLE = """\
 example:
@@ -34,7 +34,7 @@ def main() -> int:
             redis_url=arguments.redis,
         )
         return asyncio.run(_run(options))
-    except (ValueError, OSError, DataInUse, DiedWhileStarting) as error:
+    except (ValueError, OSError, DataInUse, PortTaken, DiedWhileStarting) as error:
         sys.stderr.write(f"prepal up: {error}\n")
         return 1
 

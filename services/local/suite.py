@@ -27,6 +27,10 @@ class DataInUse(Exception):
     """Another suite runs over the same data folder."""
 
 
+class PortTaken(Exception):
+    """Another process listens where a service should."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SuiteOptions:
     """What `prepal up` may be told.
@@ -75,6 +79,7 @@ async def running_suite(options: SuiteOptions) -> AsyncIterator[Suite]:
 
     Raises:
         DataInUse: another suite has the folder.
+        PortTaken: a port is another process's.
         DiedWhileStarting: a process ended before it was ready.
     """
     data = options.data.resolve()
@@ -105,10 +110,9 @@ async def running_suite(options: SuiteOptions) -> AsyncIterator[Suite]:
                     ready=partial(redis_answers, redis_url),
                 )
             )
-        embedder, selector, trainer = (
-            f"{HOST}:{port or _free_port()}"
-            for port in (options.embedder_port, options.selector_port, options.trainer_port)
-        )
+        embedder = f"{HOST}:{_free_port('embedder-port', options.embedder_port)}"
+        selector = f"{HOST}:{_free_port('selector-port', options.selector_port)}"
+        trainer = f"{HOST}:{_free_port('trainer-port', options.trainer_port)}"
         environment = {
             "PREPAL_DATA": str(data),
             "PREPAL_REDIS_URL": redis_url,
@@ -155,8 +159,15 @@ def _locked(data: Path) -> Iterator[None]:
         yield
 
 
-def _free_port() -> int:
+def _free_port(option: str, port: int) -> int:
+    """Returns the port, or a free one for 0. Raises PortTaken, since a stranger's service would look like ours."""
     with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise PortTaken(
+                f"{option} {port} cannot be had ({error.strerror}); name another by --{option}, or 0 for a free one"
+            ) from error
+        found: int = probe.getsockname()[1]
+        return found

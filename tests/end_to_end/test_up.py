@@ -66,7 +66,8 @@ def test_a_taken_port_says_which_service_and_what_to_do(suite: Up, tmp_path: Pat
         check=False,
     )
     assert second.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{port}" in second.stderr
+    assert f"embedder-port {port} cannot be had" in second.stderr
+    assert "--embedder-port" in second.stderr
 
 
 def test_an_option_out_of_range_says_its_limit(tmp_path: Path) -> None:
