@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ast
 import io
+import os
 import re
+import tempfile
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -41,14 +43,32 @@ def build_stubs() -> None:
     protos = next(p for p in (ROOT / "protos", ROOT.parent.parent / "protos") if p.is_dir())
     files = sorted(str(p) for p in (protos / "prepal" / "v1").glob("*.proto"))
     include = Path(protoc.__file__).parent / "_proto"
-    (PACKAGE / "v1").mkdir(exist_ok=True)
-    arguments = [f"-I{protos}", f"-I{include}", *(f"--{kind}_out={ROOT}" for kind in ("python", "pyi", "grpc_python"))]
-    if protoc.main(["protoc", *arguments, *files]) != 0:
-        raise RuntimeError("protoc failed; its messages are above")
-    for typed in (PACKAGE / "v1").glob("*.pyi"):
-        typed.write_text(_strict(typed.read_text("utf-8")), encoding="utf-8")
-    docstring = '"""The gRPC contract: messages and stubs built from protos/prepal/v1."""\n'
-    (PACKAGE / "v1" / "__init__.py").write_text(docstring, encoding="utf-8")
+    texts = {"__init__.py": '"""The gRPC contract: messages and stubs built from protos/prepal/v1."""\n'}
+    with tempfile.TemporaryDirectory() as out:
+        kinds = (f"--{kind}_out={out}" for kind in ("python", "pyi", "grpc_python"))
+        if protoc.main(["protoc", f"-I{protos}", f"-I{include}", *kinds, *files]) != 0:
+            raise RuntimeError("protoc failed; its messages are above")
+        for made in Path(out, "prepal", "v1").iterdir():
+            text = made.read_text("utf-8")
+            texts[made.name] = _strict(text) if made.suffix == ".pyi" else text
+    _fill(PACKAGE / "v1", texts)
+
+
+def _fill(folder: Path, texts: Mapping[str, str]) -> None:
+    """Makes a folder's Python files those of `texts`.
+
+    A file that is right already is not touched, and the others appear whole, so that whoever imports the package
+    meanwhile never meets half a module.
+    """
+    folder.mkdir(exist_ok=True)
+    for stale in {path.name for path in folder.glob("*.py*")} - set(texts):
+        (folder / stale).unlink()
+    for name, text in texts.items():
+        path = folder / name
+        if not path.exists() or path.read_text("utf-8") != text:
+            aside = path.with_name(f".{name}.{os.getpid()}")
+            aside.write_text(text, encoding="utf-8")
+            aside.replace(path)
 
 
 def _strict(stub: str) -> str:
@@ -112,24 +132,21 @@ def _check(source: str) -> None:
 
 
 def build_sync_client() -> None:
-    """Writes prepal/_sync/ anew from prepal/_async/."""
-    target = PACKAGE / "_sync"
-    target.mkdir(exist_ok=True)
-    sources = sorted((PACKAGE / "_async").glob("*.py"))
-    for stale in {path.name for path in target.glob("*.py")} - {path.name for path in sources}:
-        (target / stale).unlink()
-    for path in sources:
-        if path.name == "__init__.py":
-            text = '"""The synchronous client, built from `prepal._async` by build_hook.py."""\n'
-        else:
-            text = f"# Built from prepal/_async/{path.name} by build_hook.py.\n" + synchronous(path.read_text("utf-8"))
-        (target / path.name).write_text(text, encoding="utf-8")
+    """Writes prepal/_sync/ from prepal/_async/."""
+    texts = {"__init__.py": '"""The synchronous client, built from `prepal._async` by build_hook.py."""\n'}
+    for path in (PACKAGE / "_async").glob("*.py"):
+        if path.name not in texts:
+            header = f"# Built from prepal/_async/{path.name} by build_hook.py.\n"
+            texts[path.name] = header + synchronous(path.read_text("utf-8"))
+    _fill(PACKAGE / "_sync", texts)
 
 
 def build() -> None:
     """Builds everything."""
     build_stubs()
     build_sync_client()
+    # What make looks at, even when nothing had to change.
+    (PACKAGE / "v1" / "__init__.py").touch()
 
 
 try:

@@ -112,6 +112,16 @@ async def test_a_service_that_ends_a_stream_early_is_asked_again(ask: Ask, serve
     assert result.acknowledged == 30
 
 
+async def test_an_acknowledgement_out_of_order_is_no_acknowledgement(ask: Ask, server: Scripted) -> None:
+    def confused(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+        next(requests)
+        yield embedder_pb2.AddItemsResponse(chunk=1, accepted=10)
+
+    server.script("AddItems", confused)
+    with pytest.raises(prepal.errors.Internal, match="acknowledged chunk 1, where 0 was next"):
+        await ask(lambda client: client.add_items("p", items(10)))
+
+
 async def test_an_overloaded_service_is_asked_again_when_it_says(ask: Ask, server: Scripted, pool: Pool) -> None:
     busy = refuses(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", "OVERLOADED", retry_after=0.05)
     server.script("AddItems", busy, busy, pool.takes())

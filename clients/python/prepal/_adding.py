@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
+from prepal import errors
 from prepal.v1 import embedder_pb2
 from prepal.values.item import AddItemsResult, Item, RejectedItem, item_to_message
 
@@ -62,6 +63,7 @@ class Adding:
 
     def __init__(self, pool: str) -> None:
         self._pool = pool
+        self._acknowledged = 0
         self.in_flight: deque[Chunk] = deque()
         self.result = AddItemsResult()
 
@@ -69,8 +71,19 @@ class Adding:
         """Returns a chunk's message; each names the pool, since each may be the first of a stream."""
         return embedder_pb2.AddItemsRequest(pool=self._pool, items=chunk.items)
 
+    def stream_opened(self) -> None:
+        """Notes that a new stream begins: the service counts its chunks from 0."""
+        self._acknowledged = 0
+
     def acknowledge(self, ack: embedder_pb2.AddItemsResponse) -> AddItemsResult:
-        """Takes the acknowledgement of the oldest chunk in flight; returns the new totals."""
+        """Takes the acknowledgement of the oldest chunk in flight; returns the new totals.
+
+        Raises:
+            Internal: when it is that of another chunk, so that nobody could say what is durable.
+        """
+        if ack.chunk != self._acknowledged:
+            raise errors.Internal(f"the embedder acknowledged chunk {ack.chunk}, where {self._acknowledged} was next")
+        self._acknowledged += 1
         chunk = self.in_flight.popleft()
         before = self.result
         rejected = [

@@ -42,6 +42,7 @@ async def add_items(
     more = True
     while more or adding.in_flight:
         stream: _Exchange = embedder.exchange(_methods.ADD_ITEMS, _LONGEST_STREAM + timeout)
+        adding.stream_opened()
         opened = asked = time.monotonic()
         try:
             for chunk in adding.in_flight:

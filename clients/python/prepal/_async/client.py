@@ -22,7 +22,7 @@ class AsyncClient(PoolCalls, ItemCalls, ProjectCalls, LabelingCalls, JobCalls):
 
     Connects at the first call to each service, so making a client neither waits nor fails. Calls are tried again while
     a service is away or overloaded, for as long as their timeout and the client's patience allow; each can be repeated
-    safely.
+    safely. An `AsyncClient` belongs to one event loop; a `Client` may be used by several threads.
 
     Args:
         embedder: "host:port" of the embedder; by default what PREPAL_EMBEDDER says, else localhost:50051.
