@@ -5,36 +5,76 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-import numpy as np
-
-from services.backbones import read_folder
 from services.trainer import resume
 from services.trainer.errors import LeaseLost, Stopped, StoreUnavailable
 from services.trainer.failures import failure_of
-from services.trainer.files import Inputs, JobFiles
-from services.trainer.fine_tuning.encoding import encode
-from services.trainer.fine_tuning.model import Classifier, new_classifier, seeded
-from services.trainer.fine_tuning.prediction import predict
-from services.trainer.fine_tuning.saving import save
-from services.trainer.fine_tuning.training import train
+from services.trainer.files import JobFiles
 from services.trainer.folder import remove, written_aside
-from services.trainer.job import JobState
+from services.trainer.inputs import Inputs
+from services.trainer.job import Definition, JobState
 from services.trainer.keeper import Keeper, Stop
 from services.trainer.leases import Leases, Renewed
-from services.trainer.metrics import Metrics, evaluate
-from services.trainer.pools import Pools
+from services.trainer.metrics import Metrics
+from services.trainer.recipe import Recipe
+from services.trainer.resume import Resume
 from services.trainer.text import Text
-from services.trainer.tickets import Tickets
 
 LOGGER = logging.getLogger(__name__)
 _PAUSES = (0.1, 0.2, 0.5, 1.0)
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Learned:
+    """A fine-tuned model.
+
+    Attributes:
+        metrics: what it reached; None without evaluation items.
+        seconds: of training.
+        recipe: what was really used.
+        save: writes the model into a folder.
+    """
+
+    metrics: Metrics | None
+    seconds: float
+    recipe: Recipe
+    save: Callable[[Path], None]
+
+
+class Learn(Protocol):
+    """Who fine-tunes; raises Stopped when the keeper asks for it."""
+
+    def __call__(
+        self,
+        inputs: Inputs,
+        texts: Sequence[Text],
+        *,
+        backbone: Path,
+        folder: Path,
+        resume: Resume | None,
+        keeper: Keeper,
+    ) -> Learned:
+        """Fine-tunes the backbone on the labeled texts; writes checkpoints to go on from into `folder`."""
+
+
+class Queue(Protocol):
+    """Where other workers hear of a job."""
+
+    def put(self, job_id: str) -> None:
+        """Lets a worker know of a job."""
+
+
+class Items(Protocol):
+    """Who has the texts."""
+
+    def texts(self, definition: Definition, item_ids: Sequence[str]) -> list[Text]:
+        """Returns the texts of a job's items, in the order asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,23 +87,15 @@ class Workshop:
         files: the jobs' folders.
         pools: the texts.
         locate: a backbone's folder, fetched when it is not on this machine; raises BackboneNotLoadable.
-        checkpoint_seconds: how often a checkpoint to go on from is written.
+        learn: fine-tunes.
     """
 
     leases: Leases
-    tickets: Tickets
+    tickets: Queue
     files: JobFiles
-    pools: Pools
+    pools: Items
     locate: Callable[[str], Path]
-    checkpoint_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    classifier: Classifier
-    metrics: Metrics | None
-    seconds: float
-    max_length: int
+    learn: Learn
 
 
 def work_on(job_id: str, token: str, keeper: Keeper, workshop: Workshop) -> None:
@@ -74,10 +106,10 @@ def work_on(job_id: str, token: str, keeper: Keeper, workshop: Workshop) -> None
     log = {"job": job_id}
     try:
         inputs = workshop.files.read(job_id)
-        outcome = _learn(inputs, token, keeper, workshop)
-        _place(inputs, outcome, token, keeper, workshop)
+        learned = _learn(inputs, token, keeper, workshop)
+        _place(inputs, learned, token, keeper, workshop)
         state = patiently(
-            lambda: workshop.leases.succeed(job_id, token, metrics=outcome.metrics, seconds=outcome.seconds)
+            lambda: workshop.leases.succeed(job_id, token, metrics=learned.metrics, seconds=learned.seconds)
         )
         if state is JobState.CANCELLED:
             remove(workshop.files.checkpoint(job_id))
@@ -99,17 +131,21 @@ def work_on(job_id: str, token: str, keeper: Keeper, workshop: Workshop) -> None
     workshop.files.delete_attempts(job_id)
 
 
-def give_up(job_id: str, token: str, why: Stop | None, workshop: Workshop) -> bool:
-    """Does what is left of a stopped attempt; returns whether the job has ended by it."""
+def give_up(job_id: str, token: str, why: Stop | None, workshop: Workshop, *, patience: float = float("inf")) -> bool:
+    """Does what is left of a stopped attempt; returns whether the job has ended by it.
+
+    Raises:
+        StoreUnavailable: Redis stayed away for `patience` seconds.
+    """
     if why is Stop.CANCELLED:
         with suppress(LeaseLost):
-            patiently(lambda: workshop.leases.stop(job_id, token))
+            patiently(lambda: workshop.leases.stop(job_id, token), seconds=patience)
             return True
     elif why in (Stop.HANDED_BACK, Stop.WORKER_GONE) and patiently(
-        lambda: workshop.leases.give_back(job_id, token, died=False)
+        lambda: workshop.leases.give_back(job_id, token, died=False), seconds=patience
     ):
         LOGGER.info("the job is given back", extra={"job": job_id})
-        patiently(lambda: workshop.tickets.put(job_id))
+        patiently(lambda: workshop.tickets.put(job_id), seconds=patience)
     return False
 
 
@@ -127,59 +163,42 @@ def patiently(call: Callable[[], T], *, seconds: float = float("inf")) -> T:
             tries += 1
 
 
-def _learn(inputs: Inputs, token: str, keeper: Keeper, workshop: Workshop) -> _Outcome:
+def _learn(inputs: Inputs, token: str, keeper: Keeper, workshop: Workshop) -> Learned:
     definition = inputs.definition
-    column = {label: place for place, label in enumerate(definition.labels)}
     texts = workshop.pools.texts(definition, [one.item_id for one in inputs.labeled])
     keeper.check()
     backbone = workshop.locate(definition.backbone)
     keeper.check()
-    # Where the backbone was not known when the job was started, its limit is known only now.
-    max_length = min(definition.recipe.max_length, read_folder(backbone).limit)
-    seed = seeded(definition.recipe.seed)
-    classifier = new_classifier(backbone, definition.labels)
-    keeper.check()
     folder = workshop.files.folder(definition.id)
-    seconds = train(
-        classifier,
-        encode(classifier.tokenizer, texts, max_length, keeper.check),
-        [column[one.label] for one in inputs.labeled],
-        recipe=definition.recipe,
-        seed=seed,
-        folder=folder / f"attempt-{token.rpartition('/')[2]}",
-        checkpoint_seconds=workshop.checkpoint_seconds,
+    learned = workshop.learn(
+        inputs,
+        texts,
+        backbone=backbone,
+        folder=folder / f"attempt-{_short(token)}",
         resume=resume.newest(folder),
-        watch=keeper,
+        keeper=keeper,
     )
-    metrics = None
-    if inputs.evaluation:
-        asked = [Text(one.text, one.text_pair) for one in inputs.evaluation]
-        logits = predict(classifier, encode(classifier.tokenizer, asked, max_length, keeper.check), keeper.check)
-        metrics = evaluate(logits, np.array([column[one.label] for one in inputs.evaluation], dtype=np.int64))
     keeper.check()
-    return _Outcome(classifier, metrics, seconds, max_length)
+    return learned
 
 
-def _place(inputs: Inputs, outcome: _Outcome, token: str, keeper: Keeper, workshop: Workshop) -> None:
+def _place(inputs: Inputs, learned: Learned, token: str, keeper: Keeper, workshop: Workshop) -> None:
     """Puts the checkpoint in its place, durably, provided that the job is still this attempt's."""
     definition = inputs.definition
-    recipe = replace(definition.recipe, max_length=outcome.max_length)
-    with written_aside(workshop.files.checkpoint(definition.id), token.rpartition("/")[2]) as aside:
-        save(outcome.classifier, aside, max_length=outcome.max_length)
-        _write(
-            aside / "recipe.json",
-            {
-                **recipe.to_json(),
-                "backbone": definition.backbone,
-                "labels": definition.labels,
-                "items": definition.items,
-            },
-        )
-        metrics = outcome.metrics.to_json() if outcome.metrics else {}
-        _write(aside / "metrics.json", {**metrics, "training_seconds": outcome.seconds})
+    with written_aside(workshop.files.checkpoint(definition.id), _short(token)) as aside:
+        learned.save(aside)
+        facts = {"backbone": definition.backbone, "labels": definition.labels, "items": definition.items}
+        _write(aside / "recipe.json", {**learned.recipe.to_json(), **facts})
+        metrics = learned.metrics.to_json() if learned.metrics else {}
+        _write(aside / "metrics.json", {**metrics, "training_seconds": learned.seconds})
         # Once more, and with the last step.
         if patiently(lambda: workshop.leases.renew(definition.id, token, progress=keeper.progress)) is Renewed.LOST:
             raise LeaseLost
+
+
+def _short(token: str) -> str:
+    """Returns the part of a token that is the attempt's own."""
+    return token.rpartition("/")[2]
 
 
 def _write(path: Path, values: Mapping[str, Any]) -> None:

@@ -41,6 +41,10 @@ class RequestIdReused(Exception):
     """One request id with two different requests."""
 
 
+class OutOfDisk(Exception):
+    """The data folder's disk is full."""
+
+
 class JobNotFound(Exception):
     """There is no such job."""
 

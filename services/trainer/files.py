@@ -12,45 +12,20 @@ The first three are written before the job is acknowledged, and never again.
 
 from __future__ import annotations
 
+import errno
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from services.trainer.errors import JobNotFound
+from services.trainer.errors import JobNotFound, OutOfDisk
 from services.trainer.folder import DELETED, WRITING, remove, written_aside
+from services.trainer.inputs import EvaluationText, Inputs, LabeledItem
 from services.trainer.job import Definition
 
 # Younger ones may be jobs that are about to be acknowledged.
 _ORPHAN_SECONDS = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class LabeledItem:
-    """An item of the pool with its label."""
-
-    item_id: str
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationText:
-    """A text, or pair, with its true label."""
-
-    text: str
-    text_pair: str | None
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """All that a job is made of."""
-
-    definition: Definition
-    labeled: Sequence[LabeledItem]
-    evaluation: Sequence[EvaluationText]
 
 
 class JobFiles:
@@ -73,7 +48,18 @@ class JobFiles:
         return self._jobs / job_id / "checkpoint"
 
     def write(self, inputs: Inputs) -> None:
-        """Writes a job's folder, durably, in one step."""
+        """Writes a job's folder, durably, in one step. Raises OutOfDisk."""
+        try:
+            self._write(inputs)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise OutOfDisk(
+                    "the disk of the trainer's data folder is full; make room (DeleteJob removes a job with its "
+                    "checkpoint) and try again"
+                ) from error
+            raise
+
+    def _write(self, inputs: Inputs) -> None:
         with written_aside(self.folder(inputs.definition.id), "inputs") as aside:
             text = json.dumps(inputs.definition.to_json(), ensure_ascii=False, indent=2)
             (aside / "definition.json").write_text(text, encoding="utf-8")

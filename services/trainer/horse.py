@@ -19,6 +19,7 @@ from services.trainer.connection import connect
 from services.trainer.errors import StoreUnavailable
 from services.trainer.files import JobFiles
 from services.trainer.keeper import Keeper, Stop
+from services.trainer.learning import FineTuning
 from services.trainer.leases import Leases
 from services.trainer.pools import Pools
 from services.trainer.settings import Settings
@@ -27,6 +28,8 @@ from services.trainer.tickets import Tickets
 LOGGER = logging.getLogger(__name__)
 # A ticket whose job cannot be claimed so long because Redis is away is dropped; the sweep puts in another.
 _CLAIM_SECONDS = 60.0
+# An attempt that ends with its process waits so long for Redis to say so; after that its lease runs out.
+_END_SECONDS = 3.0
 
 
 def run(job_id: str) -> None:
@@ -41,12 +44,12 @@ def run(job_id: str) -> None:
         files=JobFiles(Path(settings.data)),
         pools=Pools(PoolStore(settings.data)),
         locate=locate,
-        checkpoint_seconds=settings.checkpoint_seconds,
+        learn=FineTuning(checkpoint_seconds=settings.checkpoint_seconds),
     )
 
     def end(why: Stop) -> None:
         with suppress(StoreUnavailable):
-            give_up(job_id, token, why, workshop)
+            give_up(job_id, token, why, workshop, patience=_END_SECONDS)
         LOGGER.warning("the attempt ends with its process", extra={"job": job_id, "why": why.name})
         os._exit(1)
 

@@ -123,6 +123,9 @@ class Keeper:
             except StoreUnavailable:
                 # While Redis is away nobody else can take the job either.
                 continue
+            except Exception:  # without renewals the job would be begun again beside this attempt
+                LOGGER.exception("a lease was not renewed", extra={"job": self._job_id})
+                continue
             told = progress
             if fruitful:
                 self._fruitful = False

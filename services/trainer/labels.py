@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import grpc
 from prepal.v1 import selector_pb2, selector_pb2_grpc
 
 from services.serving import REQUEST_ID, REQUEST_ID_KEY
 from services.trainer.errors import ProjectNotFound, SelectorUnavailable
-from services.trainer.files import LabeledItem
+from services.trainer.inputs import LabeledItem, ProjectLabels
 
 _PAGE = 10_000
 _CALL_SECONDS = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class ProjectLabels:
-    """What people said in a project.
-
-    Attributes:
-        pool: the pool whose items are labeled.
-        labels: the label set, in order.
-        labeled: labeled items, in order of their ids; skipped ones are left out.
-    """
-
-    pool: str
-    labels: tuple[str, ...]
-    labeled: list[LabeledItem]
 
 
 class Selector:

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from prepal.v1 import trainer_pb2
 
 from services.serving import Checks
-from services.trainer.files import EvaluationText
+from services.trainer.inputs import EvaluationText
 from services.trainer.job import Job, JobState
 from services.trainer.recipe import Recipe
 from services.trainer.start import Order

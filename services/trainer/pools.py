@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from services.pools import PairMode, PoolStore
 from services.pools import PoolNotFound as NoPool
 from services.pools import StoreUnavailable as PoolsAway
 from services.trainer.errors import ItemsMissing, PoolNotFound, PoolStoreUnavailable
+from services.trainer.inputs import PoolFacts
 from services.trainer.job import Definition
 from services.trainer.text import Text
 
 _TAKE = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class PoolFacts:
-    """What a job needs to know of its pool.
-
-    Attributes:
-        incarnation: tells a pool from another that had its name before.
-        backbone: the model that embedded it; None for a pool of the client's own embeddings.
-        pairs: whether items are pairs; None where they may be either.
-    """
-
-    incarnation: str
-    backbone: str | None
-    pairs: bool | None
 
 
 class Pools:

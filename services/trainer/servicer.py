@@ -36,6 +36,7 @@ ERRORS: Final[ErrorTable] = {
     errors.NoCheckpoint: Answer(_PRECONDITION, "NO_CHECKPOINT"),
     errors.UnknownLabels: Answer(_INVALID, "UNKNOWN_LABELS"),
     errors.RequestIdReused: Answer(_INVALID, "REQUEST_ID_REUSED"),
+    errors.OutOfDisk: Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, "OUT_OF_DISK"),
     errors.StoreUnavailable: Answer(_UNAVAILABLE, "STORE_UNAVAILABLE", retry_after=1.0),
     errors.PoolStoreUnavailable: Answer(_UNAVAILABLE, "STORE_UNAVAILABLE", retry_after=1.0),
     errors.SelectorUnavailable: Answer(_UNAVAILABLE, "SELECTOR_UNAVAILABLE", retry_after=1.0),

@@ -7,16 +7,13 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Protocol
 
 from services.serving import InvalidRequest, Violation, shown
 from services.trainer.errors import BackboneRequired, StoreUnavailable, TooFewLabels, UnknownLabels
-from services.trainer.files import EvaluationText, Inputs, JobFiles
+from services.trainer.inputs import EvaluationText, Inputs, PoolFacts, ProjectLabels
 from services.trainer.job import Definition, Job, new_job_id
-from services.trainer.labels import ProjectLabels, Selector
-from services.trainer.pools import PoolFacts, Pools
 from services.trainer.recipe import Recipe
-from services.trainer.store import JobStore
-from services.trainer.tickets import Tickets
 
 LOGGER = logging.getLogger(__name__)
 _MAX_LENGTH = 128
@@ -45,6 +42,50 @@ class Order:
     digest: str
 
 
+class Records(Protocol):
+    """Where jobs are recorded."""
+
+    def create(self, definition: Definition, *, request_id: str, request_digest: str) -> str:
+        """Records a queued job; returns its id, or that of the first job with this request id."""
+
+    def answered(self, request_id: str, request_digest: str) -> str | None:
+        """Returns the id of the job that a request id was answered with; None when it is new."""
+
+    def get(self, job_id: str) -> Job:
+        """Returns a job."""
+
+
+class Queue(Protocol):
+    """Where workers hear of jobs."""
+
+    def put(self, job_id: str) -> None:
+        """Lets a worker know of a job."""
+
+
+class Folders(Protocol):
+    """Where a job's inputs are."""
+
+    def write(self, inputs: Inputs) -> None:
+        """Writes a job's inputs, durably."""
+
+    def delete(self, job_id: str) -> None:
+        """Removes them."""
+
+
+class Labels(Protocol):
+    """Who knows what people said."""
+
+    async def project_labels(self, project: str) -> ProjectLabels:
+        """Returns a project with its labels."""
+
+
+class PoolReader(Protocol):
+    """Who knows the pools."""
+
+    def facts(self, name: str) -> PoolFacts:
+        """Returns what a job needs to know of a pool."""
+
+
 class Starter:
     """Starts jobs.
 
@@ -60,11 +101,11 @@ class Starter:
     def __init__(
         self,
         *,
-        store: JobStore,
-        tickets: Tickets,
-        files: JobFiles,
-        selector: Selector,
-        pools: Pools,
+        store: Records,
+        tickets: Queue,
+        files: Folders,
+        selector: Labels,
+        pools: PoolReader,
         limit_of: Callable[[str], int | None],
     ) -> None:
         self._store = store
@@ -84,6 +125,7 @@ class Starter:
             RequestIdReused, ProjectNotFound, PoolNotFound, TooFewLabels, BackboneRequired, UnknownLabels,
             InvalidRequest: the order cannot be taken.
             StoreUnavailable, SelectorUnavailable, PoolStoreUnavailable: try again.
+            OutOfDisk: there is no room for its inputs.
         """
         if order.request_id:
             first = await asyncio.to_thread(self._store.answered, order.request_id, order.digest)

@@ -296,6 +296,7 @@ async def test_a_job_goes_on_while_redis_is_away_and_its_watcher_too(
         seen = [response.job async for response in watching]
         assert seen[-1].state == SUCCEEDED
         assert seen[-1].attempts == 1
+        assert workers.all_run()
         assert (await until(stub, await start_job(stub, surroundings.project()), ended)).state == SUCCEEDED
 
 

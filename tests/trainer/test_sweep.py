@@ -10,7 +10,8 @@ import pytest
 import redis
 
 from services.trainer.connection import connect
-from services.trainer.files import EvaluationText, Inputs, JobFiles, LabeledItem
+from services.trainer.files import JobFiles
+from services.trainer.inputs import EvaluationText, Inputs, LabeledItem
 from services.trainer.leases import Leases
 from services.trainer.records import job_key, lease_key
 from services.trainer.store import JobStore
