@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from services.selector.errors import BackboneMismatch
+from services.selector.errors import BackboneMismatch, ProjectNotFound
 from services.selector.residents import Residents
 from services.selector.rows import Rows
 from services.selector.stores import Changes, PoolSnapshot, Stores
@@ -59,7 +59,11 @@ class Following:
         return snapshot
 
     async def _look(self, workspace: Workspace, request_id: str) -> Changes:
-        changes = await self._stores.log.changes(workspace.name, workspace.marks, request_id)
+        try:
+            changes = await self._stores.log.changes(workspace.name, workspace.marks, request_id)
+        except ProjectNotFound:
+            workspace.forget()
+            raise
         if changes.marks.uid != workspace.marks.uid:
             workspace.forget()
         if changes.project is not None:

@@ -45,6 +45,16 @@ class _Scored:
     scores: npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """Candidates, best first."""
+
+    rows: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+    probabilities: npt.NDArray[np.float32] | None
+    item_ids: list[str]
+
+
 class Selecting:
     """Chooses items and reserves them.
 
@@ -147,16 +157,15 @@ class Selecting:
                     if changes.marks.uid != uid:
                         raise ProjectNotFound(project.name)
                 free = await self._free(workspace, snapshot, request.annotator, changes.now_ms)
-                wanted = request.k + spare
-                rows = await asyncio.to_thread(best, scored.scores, free, wanted)
-                count = int(np.count_nonzero(free))
-                scores = scored.scores[rows].astype(np.float32)
-                probabilities = self._probabilities(snapshot, rows, scored.head, project.labels)
+                chosen = await asyncio.to_thread(
+                    self._choose, snapshot, scored, free, request.k + spare, project.labels
+                )
+                rows, count = chosen.rows, int(np.count_nonzero(free))
                 selection = Selection(
                     uid=uid,
                     items=(),
-                    scores=scores,
-                    probabilities=probabilities,
+                    scores=chosen.scores,
+                    probabilities=chosen.probabilities,
                     labels=project.labels,
                     acquisition=scored.function.name,
                     cold_start=scored.cold_start,
@@ -169,23 +178,23 @@ class Selecting:
                 proposal = Proposal(
                     annotator=request.annotator,
                     k=request.k,
-                    candidates=snapshot.ids_of(rows),
+                    candidates=chosen.item_ids,
                     all_candidates=len(rows) == count,
                     reservation_ms=reservation_ms,
                     record=_record(request, selection, snapshot),
                     request_id=request.request_id,
                     digest=request.digest,
                     decision=decided(selection) if request.request_id else {},
-                    per_candidate=decided_of_each(scores, probabilities) if request.request_id else [],
+                    per_candidate=decided_of_each(chosen.scores, chosen.probabilities) if request.request_id else [],
                 )
                 workspace.handed_out += 1
                 taken = await self._stores.reservations.reserve(project.name, uid, proposal)
             if isinstance(taken, KeptAnswer):
                 return taken
             if taken is not None:
-                positions = np.array(taken, np.int64)
-                probabilities = None if probabilities is None else probabilities[positions]
-                return rows[positions], replace(selection, scores=scores[positions], probabilities=probabilities)
+                at = np.array(taken, np.int64)
+                probabilities = None if chosen.probabilities is None else chosen.probabilities[at]
+                return rows[at], replace(selection, scores=chosen.scores[at], probabilities=probabilities)
             COLLISIONS.inc()
             spare *= 2
 
@@ -200,12 +209,19 @@ class Selecting:
             rows.follow(workspace.ledger, newest)
             return rows.availability.free_for(annotator, now_ms, len(snapshot))
 
-    def _probabilities(
-        self, snapshot: PoolSnapshot, rows: npt.NDArray[np.int64], head: StoredHead | None, labels: tuple[str, ...]
-    ) -> npt.NDArray[np.float32] | None:
-        if head is None or not len(rows):
-            return None
-        return predict(self._products, head.head, snapshot.gather(rows), labels)
+    def _choose(
+        self,
+        snapshot: PoolSnapshot,
+        scored: _Scored,
+        free: npt.NDArray[np.bool_],
+        count: int,
+        labels: tuple[str, ...],
+    ) -> _Chosen:
+        rows = best(scored.scores, free, count)
+        probabilities = None
+        if scored.head is not None and len(rows):
+            probabilities = predict(self._products, scored.head.head, snapshot.gather(rows), labels)
+        return _Chosen(rows, scored.scores[rows].astype(np.float32), probabilities, snapshot.ids_of(rows))
 
     async def _repeated(
         self, workspace: Workspace, request: SelectionRequest, kept: KeptAnswer | None

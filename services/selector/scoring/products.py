@@ -79,7 +79,8 @@ class Products:
     def project(self, rows: npt.NDArray[np.floating[Any]], projection: Projection) -> Float32:
         """Returns a few rows (n, D), float16 or float32, multiplied: float32, shape (n, J)."""
         weights = torch.from_numpy(np.ascontiguousarray(projection.weights.T))
-        product: Float32 = _multiplied(np.ascontiguousarray(rows), weights) + projection.offsets
+        chunk_rows = min(CHUNK_ROWS, max(len(rows), 1))
+        product: Float32 = _multiplied(np.ascontiguousarray(rows), weights, chunk_rows) + projection.offsets
         return product
 
     def sum_of_squares(self, blocks: Sequence[Float16], start: int) -> float:
@@ -105,19 +106,19 @@ def _spans(blocks: Sequence[Float16], start: int) -> Iterator[tuple[int, Float16
         first += len(block)
 
 
-def _multiplied(rows: npt.NDArray[np.floating[Any]], weights: torch.Tensor) -> Float32:
+def _multiplied(rows: npt.NDArray[np.floating[Any]], weights: torch.Tensor, chunk_rows: int = CHUNK_ROWS) -> Float32:
     """Returns rows (n, D) times weights (J, D) transposed: float32, shape (n, J)."""
     source = torch.from_numpy(rows)
-    chunk = torch.zeros(CHUNK_ROWS, weights.shape[1])
-    product = torch.empty(weights.shape[0], CHUNK_ROWS)
+    chunk = torch.zeros(chunk_rows, weights.shape[1])
+    product = torch.empty(weights.shape[0], chunk_rows)
     out = np.empty((len(rows), weights.shape[0]), np.float32)
     with torch.inference_mode():
-        for at in range(0, len(rows), CHUNK_ROWS):
-            part = source[at : at + CHUNK_ROWS]
+        for at in range(0, len(rows), chunk_rows):
+            part = source[at : at + chunk_rows]
             chunk[: len(part)].copy_(part)
             # (J, D) x (D, rows): several times faster than (rows, D) x (D, J) for the few columns of a head.
             torch.mm(weights, chunk.t(), out=product)
-            out[at : at + CHUNK_ROWS] = product.numpy().T[: len(part)]
+            out[at : at + chunk_rows] = product.numpy().T[: len(part)]
     return out
 
 

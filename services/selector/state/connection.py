@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -24,7 +24,7 @@ from services.selector.errors import StoreUnavailable
 
 _CONNECT_SECONDS = 2.0
 _ANSWER_SECONDS = 10.0
-_MAX_CONNECTIONS = 256
+_MAX_CONNECTIONS = 64
 _CANNOT = (
     BusyLoadingError,
     ClusterDownError,
@@ -45,15 +45,18 @@ def connect(url: str) -> Redis:
     No command is sent twice: one whose answer was lost may have been done. The caller of the RPC knows whether a
     repetition is safe, and sends a request id where it must be.
     """
-    return Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         url,
+        # A call that finds every connection in use waits for one.
+        max_connections=_MAX_CONNECTIONS,
+        timeout=_ANSWER_SECONDS,
         socket_connect_timeout=_CONNECT_SECONDS,
         socket_timeout=_ANSWER_SECONDS,
-        max_connections=_MAX_CONNECTIONS,
         retry=Retry(NoBackoff(), 0),
         # With notifications on, the pool hands out connections that Redis has closed.
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
+    return Redis.from_pool(pool)
 
 
 @contextmanager
