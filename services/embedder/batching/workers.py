@@ -31,6 +31,7 @@ class Workers:
         self._queue = queue
         self._threads: dict[int, threading.Thread] = {}
         self._closed = False
+        self._lock = threading.Lock()
         for number in range(count):
             self._start(number)
 
@@ -40,14 +41,17 @@ class Workers:
 
     def close(self) -> None:
         """Waits for the workers to end; the queue must be closed."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
         for thread in list(self._threads.values()):
             thread.join()
 
     def _start(self, number: int) -> None:
-        thread = threading.Thread(target=self._work, args=(number,), name=f"forward-{number}", daemon=True)
-        self._threads[number] = thread
-        thread.start()
+        with self._lock:
+            if not self._closed:
+                thread = threading.Thread(target=self._work, args=(number,), name=f"forward-{number}", daemon=True)
+                thread.start()
+                self._threads[number] = thread
 
     def _work(self, number: int) -> None:
         batch: Batch | None = None
@@ -62,8 +66,7 @@ class Workers:
             else:
                 for unit in batch.units:
                     unit.refuse(WorkerDied())
-            if not self._closed:
-                self._start(number)
+            self._start(number)
 
 
 def _run(engine: Engine, units: Sequence[Unit]) -> None:
