@@ -16,7 +16,7 @@ from tests.up import Up
 @pytest.fixture(scope="module")
 def texts() -> tuple[list[Row], list[Row]]:
     """Real texts with real labels, two topics of the demo's."""
-    found = demo_texts(most=500)
+    found = demo_texts()
     topics = sorted({row.label for row in found.train if row.label})[:2]
     train, test = ([row for row in part if row.label in topics] for part in (found.train, found.test))
     return train[:600], test[:200]
@@ -32,7 +32,7 @@ def test_texts_are_embedded_selected_labeled_learned_and_fine_tuned(
         pool = client.create_pool("docs", backbone="minilm")
         assert pool.dimension == 384
         added = client.add_items("docs", [prepal.Item(row.id, row.text) for row in train])
-        assert (added.accepted, added.rejected) == (len(train), [])
+        assert (added.accepted, added.rejected) == (len(train), ())
         assert client.add_items("docs", [prepal.Item(row.id, row.text) for row in train]).already_there == len(train)
 
         client.create_project("topic", pool="docs", labels=labels)
