@@ -26,10 +26,10 @@ class LocalPlace:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
-        if not self._folder.is_dir():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            for parent in (self._folder, *self._folder.parents[:2]):
-                sync_path(parent)
+        missing = [path for path in (self._folder, *self._folder.parents) if not path.exists()]
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for path in missing:
+            sync_path(path.parent)
         self._sweep()
 
     def names(self) -> list[str]:

@@ -23,10 +23,16 @@ class PoolStore:
 
     Args:
         uri: DATA: a folder, or the address of an object store such as "s3://bucket/prepal".
+
+    Raises:
+        StoreUnavailable: If pools cannot be kept there.
     """
 
     def __init__(self, uri: str) -> None:
-        self._place = _place(uri)
+        try:
+            self._place = _place(uri)
+        except (OSError, ValueError) as error:
+            raise StoreUnavailable(f"pools cannot be kept in {uri!r}: {error}") from error
         self._pools: dict[str, Pool] = {}
         self._lock = threading.Lock()
         self._compactor = Compactor()

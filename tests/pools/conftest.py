@@ -16,6 +16,12 @@ ROOT = Path(__file__).resolve().parents[2]
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
+@pytest.fixture(autouse=True)
+def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is compacted because a test is slow."""
+    monkeypatch.setattr("services.pools.committer.REST_SECONDS", 3600.0)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[PoolStore]:
     """A store of its own."""

@@ -10,6 +10,7 @@ from services.pools import PoolNotFound, PoolStore, StoreUnavailable
 from services.pools import committer as committer_module
 from services.pools.addition import Addition, pack
 from services.pools.committer import Committer
+from services.pools.table import Staged, Table
 from tests.pools.examples import DIMENSION, add, check, definition, item, items, vectors
 
 
@@ -169,6 +170,30 @@ def test_readers_of_a_growing_pool_see_whole_prefixes(store: PoolStore) -> None:
             reader.result(30)
     assert check(pool.snapshot()) == items(0, 300)
     assert all(length % 10 == 0 for length in seen)
+
+
+def test_a_deletion_waits_for_the_commit_that_has_begun(store: PoolStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = store.create(definition())
+    begun, go = threading.Event(), threading.Event()
+    commit = Table.commit
+
+    def wait(self: Table, staged: Staged) -> int:
+        begun.set()
+        assert go.wait(30)
+        return commit(self, staged)
+
+    monkeypatch.setattr(Table, "commit", wait)
+    with ThreadPoolExecutor(2) as executor:
+        added = executor.submit(add, pool, items(0, 3))
+        assert begun.wait(30)
+        deleted = executor.submit(store.delete, "reviews")
+        with pytest.raises(TimeoutError):
+            deleted.result(0.1)
+        go.set()
+        assert deleted.result(30)
+        # It was durable; whether the caller still sees the pool afterwards is a matter of chance.
+        assert added.exception(30) is None or isinstance(added.exception(), PoolNotFound)
+    assert store.names() == []
 
 
 def test_a_pool_deleted_while_it_is_written_leaves_nothing(store: PoolStore) -> None:

@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import stat
 from pathlib import Path
 
 import pytest
@@ -144,7 +143,7 @@ def test_everything_is_synced_before_it_is_acknowledged(tmp_path: Path, monkeypa
     def record(descriptor: int) -> None:
         fsync(descriptor)
         status = os.fstat(descriptor)
-        synced.add((status.st_ino, 0 if stat.S_ISDIR(status.st_mode) else status.st_mtime_ns))
+        synced.add((status.st_ino, status.st_mtime_ns))
 
     monkeypatch.setattr(os, "fsync", record)
     store = PoolStore(str(tmp_path))
@@ -157,7 +156,7 @@ def test_everything_is_synced_before_it_is_acknowledged(tmp_path: Path, monkeypa
     assert len(needed) > 12
     for path in needed:
         status = path.stat()
-        assert (status.st_ino, 0 if path.is_dir() else status.st_mtime_ns) in synced, path
+        assert (status.st_ino, status.st_mtime_ns) in synced, path
     store.close()
 
 
@@ -188,6 +187,33 @@ def test_files_are_synced_before_the_version_that_names_them(tmp_path: Path, mon
         f"commit {texts}",
         f"sync_version {texts}",
     ]
+    store.close()
+
+
+@pytest.mark.parametrize("ask", ["known", "append"])
+def test_what_another_process_added_is_synced_before_it_is_vouched_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: str
+) -> None:
+    other_store, store = PoolStore(str(tmp_path)), PoolStore(str(tmp_path))
+    other = other_store.create(definition())
+    pool = store.open("reviews")
+    synced: list[tuple[object, str, int]] = []
+    sync_version = Folder.sync_version
+
+    def record(self: Folder, table: str, version: int) -> None:
+        synced.append((self, table, version))
+        sync_version(self, table, version)
+
+    monkeypatch.setattr(Folder, "sync_version", record)
+    add(other, items(0, 3))
+    for _ in range(2):
+        if ask == "known":
+            assert len(pool.known(["item-0000001", "nobody"])) == 1
+        else:
+            add(pool, items(1, 2))
+    mine = [(table, version) for site, table, version in synced if site is pool._site]
+    assert mine == [("embeddings/own-8.lance", 2), ("items.lance", 2)]
+    other_store.close()
     store.close()
 
 

@@ -297,6 +297,20 @@ def test_a_definition_out_of_range_is_refused() -> None:
         )
 
 
+def test_a_place_that_cannot_hold_pools_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for place in (f"{tmp_path}/file", f"{tmp_path}/file/below", "nothing://like/this"):
+        with pytest.raises(StoreUnavailable, match=f"pools cannot be kept in '{place}'"):
+            PoolStore(place)
+
+
+def test_folders_that_are_missing_are_made(tmp_path: Path) -> None:
+    store = PoolStore(f"{tmp_path}/some/where")
+    add(store.create(definition()), items(0, 2))
+    store.close()
+    assert PoolStore(f"{tmp_path}/some/where").open("reviews").stats().items == 2
+
+
 def test_a_closed_store_takes_nothing_more(store: PoolStore) -> None:
     pool = store.create(definition())
     add(pool, items(0, 3))
