@@ -128,7 +128,7 @@ class Worker:
 
     def __init__(self, surroundings: Surroundings) -> None:
         command = [sys.executable, "-m", "services.trainer.worker", "--data", str(surroundings.data), "--nice", "0"]
-        command += ["--redis", surroundings.redis.url, "--checkpoint-seconds", "0.2", "--lease-seconds", "3"]
+        command += ["--redis", surroundings.redis.url, "--checkpoint-seconds", "0.2", "--lease-seconds", "6"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
         with (surroundings.data / f"worker-{uuid.uuid4().hex[:6]}.log").open("wb") as log:
             self.process = subprocess.Popen(

@@ -217,8 +217,8 @@ async def test_a_worker_and_its_child_killed_at_once_lose_the_job_when_its_lease
     for horse in horses:
         horse.kill()
     assert (await get(stub, job_id)).state == RUNNING
-    # The lease is three seconds long, and the service sweeps every five.
-    await until(stub, job_id, lambda job: bool(job.attempts == 2), seconds=20)
+    # The lease is six seconds long, and the service sweeps every five.
+    await until(stub, job_id, lambda job: bool(job.attempts == 2), seconds=40)
     assert (await until(stub, job_id, ended)).state == SUCCEEDED
 
 
