@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
                 curves = simulate(client, task.train, task.test, options, out=args.out, progress=None, tell=tell)
         else:
             tell(f"{args.out} holds this simulation, finished; nothing is left to do but to show it")
-        title = f"{AL_LR}, {options.backbone}: {args.train.name} ({len(task.train):,} items)"
+        title = f"{AL_LR}, {options.backbone}: {args.train}, {len(task.train):,} items"
         sys.stdout.write(present(curves, args.out, title))
     except (errors.PrepalError, ItemsRejectedError, UnexpectedStateError, OSError) as error:
         return failed(error, 1)

@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 
+from prepal import errors
 from prepal._sync.client import Client
 from prepal.progress import Bar
 from prepal.simulation.curves import Curves, Point
@@ -133,6 +134,10 @@ class Simulation:
 
     def embed(self, progress: bool | None) -> tuple[str, str]:
         """Makes and fills the pools of train and test items where they are not, and returns their names."""
+        for state in self._client.health():
+            # Before any patience: who forgot to start the suite wants to know at once.
+            if state.service != "trainer" and not state.serving:
+                raise errors.Unavailable(f"the {state.service} at {state.address} does not serve: {state.detail}")
         task = self._task
         return self._pool("train", task.train, progress), self._pool("test", task.test, progress)
 
@@ -147,7 +152,9 @@ class Simulation:
             self._tell(f'label "{label}" is in test but never in train: its items cannot be predicted right')
         train, test = self.embed(progress)
         exam = Exam(test, {row.id: self._task.labels.index(str(row.label)) for row in self._task.test})
-        with Bar(progress, "simulating", "points", total=self._options.points - points) as bar:
+        left = self._options.points - points
+        self._tell(f"playing {left:,} rounds of select, label and refit, {self._options.parallel} runs at a time")
+        with Bar(progress, "simulating", "rounds", total=left) as bar:
             self._play([self._run(acquisition, seed, train, exam) for acquisition, seed in self._pairs()], bar)
         self._folder.write_curves(now=True)
         if not self._options.keep_projects:
@@ -163,12 +170,12 @@ class Simulation:
         """Returns the name of the pool of these rows, made and filled where it is not."""
         name = pool_name(rows, self._options, pairs=self._task.pairs)
         pairs = self._options.pairs if self._task.pairs else None
-        # Not patiently: who forgot to start the suite wants to know at once.
-        pool = self._client.create_pool(name, backbone=self._options.backbone, pairs=pairs)
+        backbone = self._options.backbone
+        pool = self._patiently(lambda: self._client.create_pool(name, backbone=backbone, pairs=pairs))
         if pool.items == len(rows):
             # The name says what is in it.
             return name
-        self._tell(f"embedding {len(rows):,} {part} items with {self._options.backbone}")
+        self._tell(f"embedding {len(rows):,} {part} items with {backbone}")
         items = [Item(row.id, row.text, row.text_pair) for row in rows]
         result = self._patiently(lambda: self._client.add_items(name, items, progress=progress))
         if result.rejected:
