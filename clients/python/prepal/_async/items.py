@@ -57,9 +57,10 @@ class ItemCalls:
             Unavailable: when the connection broke and stayed broken; a note says how many items were acknowledged.
             TypeError, ValueError: for an item that cannot be sent, named in the message.
 
-        >>> result = await client.add_items("reviews", [Item("r1", "a fine film"), Item("r2", "a dull one")])
+        >>> texts = {"r1": "a fine film", "r2": "a dull one", "r3": "what a joy", "r4": "what a bore"}
+        >>> result = await client.add_items("reviews", (Item(id, text) for id, text in texts.items()))
         >>> result.accepted
-        2
+        4
         """
         seconds = self._embedder.seconds(timeout, LOADING)
         with Bar(progress, pool, "items", total=length_of(items)) as bar:
@@ -91,6 +92,10 @@ class ItemCalls:
 
         Raises:
             NotFound: when there is no such pool.
+
+        >>> fetched = await client.get_items("reviews", ["r2", "r9"])
+        >>> [item.text for item in fetched], fetched.missing
+        (['a dull one'], ('r9',))
         """
         wanted = list(ids)
         step = _EMBEDDINGS_A_CALL if embeddings else _IDS_A_CALL

@@ -129,7 +129,9 @@ class JobCalls:
             Unavailable: when the trainer went away and stayed away. The job goes on without it.
 
         >>> async for job in client.watch_job(job.id):
-        ...     print(job.state, job.progress.step, job.progress.total_steps)
+        ...     last = job.state
+        >>> last
+        <JobState.SUCCEEDED: 'succeeded'>
         """
         whole = self._trainer.attempts(float("inf") if timeout is None else self._trainer.seconds(timeout, 0))
         attempts = whole
@@ -202,8 +204,9 @@ class JobCalls:
             FailedPrecondition: when the job has not succeeded.
             FileExistsError: when the folder holds something else.
 
-        >>> await client.download_checkpoint(job.id, "model")
-        PosixPath('model')
+        >>> folder = await client.download_checkpoint(job.id, "model")
+        >>> (folder / "config.json").exists()
+        True
         """
         target = CheckpointFolder(Path(folder), id)
         if target.complete():

@@ -64,7 +64,7 @@ class LabelingCalls:
 
         >>> selection = await client.select("sentiment", k=10)
         >>> len(selection), selection.cold_start
-        (2, True)
+        (4, True)
         """
         request = selector_pb2.SelectRequest(
             project=project,
@@ -103,8 +103,10 @@ class LabelingCalls:
             InvalidRequest: for items outside the pool (reason UNKNOWN_ITEMS) or labels the project does not have
                 (UNKNOWN_LABELS), all of them named.
 
-        >>> (await client.record_labels("sentiment", {"r1": "positive", "r2": prepal.SKIP})).changed
-        2
+        >>> said = {"r1": "positive", "r4": "negative", "r2": prepal.SKIP}
+        >>> recorded = await client.record_labels("sentiment", said)
+        >>> recorded.changed, recorded.labeled
+        (3, 2)
         """
         request = selector_pb2.RecordLabelsRequest(
             project=project,
@@ -138,7 +140,7 @@ class LabelingCalls:
             NotFound: when there is no such project.
 
         >>> [(label.item_id, label.label) async for label in client.list_labels("sentiment")]
-        [('r1', 'positive'), ('r2', None)]
+        [('r1', 'positive'), ('r2', None), ('r4', 'negative')]
         """
         token = ""
         while True:
@@ -177,9 +179,9 @@ class LabelingCalls:
             InvalidRequest: for ids that are not in the pool, all of them named.
             ValueError: unless exactly one of texts, items and pool is given.
 
-        >>> predictions = await client.predict("sentiment", texts=["what a film"])
+        >>> predictions = await client.predict("sentiment", texts=["a fine play", "such a bore"])
         >>> predictions.best
-        ['positive']
+        ['positive', 'negative']
         """
         if sum(source is not None for source in (texts, items, pool)) != 1:
             raise ValueError("predict needs exactly one of texts, items and pool")

@@ -137,7 +137,8 @@ class PoolCalls:
             InvalidRequest: for an empty or far too long text.
             ValueError: for no text at all.
 
-        >>> (await client.embed(["a fine film", "a dull one"])).shape
+        >>> vectors = await client.embed(["a fine film", "a dull one"])
+        >>> vectors.shape
         (2, 384)
         """
         if isinstance(texts, str) or not texts:

@@ -80,8 +80,9 @@ class ProjectCalls:
         Raises:
             NotFound: when there is none of that name.
 
-        >>> (await client.get_project("sentiment")).labeled
-        0
+        >>> status = await client.get_project("sentiment")
+        >>> status.items, status.labeled
+        (4, 0)
         """
         request = selector_pb2.GetProjectRequest(project=name)
         return status_from_message(await self._selector.call(_methods.GET_PROJECT, request, timeout))
