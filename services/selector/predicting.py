@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -65,7 +65,7 @@ class Predicting:
 
     async def texts(
         self, name: str, texts: Sequence[tuple[str, str | None]], seconds: float | None
-    ) -> AsyncIterator[Predicted]:
+    ) -> AsyncGenerator[Predicted, None]:
         """Predicts texts, embedded with the pool's backbone.
 
         Raises:
@@ -85,7 +85,7 @@ class Predicting:
                 )
                 yield Predicted(item_ids=(), probabilities=probs, labels=project.labels, head_version=head.version)
 
-    async def items(self, name: str, item_ids: Sequence[str]) -> AsyncIterator[Predicted]:
+    async def items(self, name: str, item_ids: Sequence[str]) -> AsyncGenerator[Predicted, None]:
         """Predicts items of the project's pool, in the order asked. Raises UnknownItems."""
         async with self._residents.entered(name) as workspace:
             head, snapshot = await self._head(workspace)
@@ -96,7 +96,7 @@ class Predicting:
             async for chunk in self._rows(workspace.project.labels, head, snapshot, rows):
                 yield chunk
 
-    async def pool(self, name: str, pool: str) -> AsyncIterator[Predicted]:
+    async def pool(self, name: str, pool: str) -> AsyncGenerator[Predicted, None]:
         """Predicts a whole pool, in the order of its rows."""
         async with AsyncExitStack() as stack:
             workspace = await stack.enter_async_context(self._residents.entered(name))
@@ -122,7 +122,7 @@ class Predicting:
 
     async def _rows(
         self, labels: tuple[str, ...], head: StoredHead, snapshot: PoolSnapshot, rows: npt.NDArray[np.int64]
-    ) -> AsyncIterator[Predicted]:
+    ) -> AsyncGenerator[Predicted, None]:
         def chunk(part: npt.NDArray[np.int64]) -> Predicted:
             return Predicted(
                 item_ids=snapshot.ids_of(part),

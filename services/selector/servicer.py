@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -145,10 +146,11 @@ class SelectorServicer(selector_pb2_grpc.SelectorServiceServicer):
         self, request: selector_pb2.PredictRequest, context: Context
     ) -> AsyncIterator[selector_pb2.PredictResponse]:
         """Predicts class probabilities."""
-        async for predicted in self._predicted(request, context):
-            yield predicted_message(predicted)
+        async with aclosing(self._predicted(request, context)) as chunks:
+            async for predicted in chunks:
+                yield predicted_message(predicted)
 
-    def _predicted(self, request: selector_pb2.PredictRequest, context: Context) -> AsyncIterator[Predicted]:
+    def _predicted(self, request: selector_pb2.PredictRequest, context: Context) -> AsyncGenerator[Predicted, None]:
         predicting, name, source = self._cases.predicting, _name(request.project), request.WhichOneof("source")
         if source == "texts":
             return predicting.texts(name, texts_from(request.texts), context.time_remaining())

@@ -115,7 +115,7 @@ async def process(pools: Pools, redis_url: str) -> AsyncIterator[tuple[subproces
     """A selector as a process of its own."""
     command = [sys.executable, "-m", "services.selector", "--data", str(pools.data), "--redis", redis_url]
     read, write = os.pipe()
-    started = subprocess.Popen([*command, "--port", "0"], stderr=write)
+    started = await asyncio.to_thread(subprocess.Popen, [*command, "--port", "0"], stderr=write)
     os.close(write)
     try:
         with os.fdopen(read, "rb") as log:
