@@ -22,12 +22,14 @@ PACKAGE = ROOT / "prepal"
 SYNC_NAMES = {
     "AsyncClient": "Client",
     "AsyncExchange": "SyncExchange",
+    "AsyncGenerator": "Generator",
     "AsyncIterator": "Iterator",
     "AsyncTransport": "SyncTransport",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
     "_async": "_sync",
     "_async_transport": "_sync_transport",
+    "aclosing": "closing",
     "anext": "next",
 }
 

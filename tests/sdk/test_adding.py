@@ -88,6 +88,16 @@ async def test_streams_may_break_again_and_again_as_long_as_each_gets_on(
     assert result.acknowledged == 200
 
 
+async def test_patience_begins_anew_with_every_acknowledgement(
+    asker: Callable[..., Ask], server: Scripted, pool: Pool
+) -> None:
+    # Twenty waits of at least 25 ms are longer than this patience, but none of them is.
+    ask = asker(server.address, prepal.Patience(restart=0.25, first_delay=0.05, longest_delay=0.05))
+    server.script("AddItems", *[pool.takes(2)] * 20, pool.takes())
+    result = await ask(lambda client: client.add_items("p", items(200), chunk_size=10))
+    assert result.acknowledged == 200
+
+
 async def test_a_stream_that_never_gets_on_ends_with_what_was_acknowledged(
     asker: Callable[..., Ask], server: Scripted, pool: Pool
 ) -> None:

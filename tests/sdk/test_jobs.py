@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
 import threading
 from collections.abc import Iterator
@@ -160,22 +162,38 @@ async def test_watching_a_job_that_does_not_exist_fails(ask: Ask, server: Script
         await ask(lambda client: client.watch_job("j1"))
 
 
-async def test_leaving_the_iteration_ends_the_stream_of_the_synchronous_client(server: Scripted) -> None:
-    ended = threading.Event()
+def endless(ended: threading.Event) -> Answer:
+    """Tells of step after step until the client ends the stream."""
 
-    def endless(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+    def answer(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         context.add_callback(ended.set)
         for step in itertools.count():
             if ended.is_set():
                 return
             yield from watched(a_job(step=step))
 
-    server.script("WatchJob", endless)
+    return answer
+
+
+def test_leaving_the_iteration_ends_the_stream(server: Scripted) -> None:
+    ended = threading.Event()
+    server.script("WatchJob", endless(ended))
     with prepal.Client(trainer=server.address) as client:
         for job in client.watch_job("j1"):
             if job.progress.step == 3:
                 break
         assert ended.wait(10)
+
+
+async def test_closing_the_asynchronous_iteration_ends_the_stream(server: Scripted) -> None:
+    ended = threading.Event()
+    server.script("WatchJob", endless(ended))
+    async with prepal.AsyncClient(trainer=server.address) as client:
+        async with contextlib.aclosing(client.watch_job("j1")) as jobs:
+            async for job in jobs:
+                if job.progress.step == 3:
+                    break
+        assert await asyncio.to_thread(ended.wait, 10)
 
 
 def part(path: str, size: int, offset: int, data: bytes) -> trainer_pb2.DownloadCheckpointResponse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -36,8 +36,8 @@ class AsyncTransport:
 
     async def responses(
         self, method: Method[RequestT, ResponseT], request: RequestT, timeout: float
-    ) -> AsyncIterator[ResponseT]:
-        """Sends a request and yields its responses; raises grpc.RpcError. Leaving the iteration cancels the call."""
+    ) -> AsyncGenerator[ResponseT, None]:
+        """Sends a request and yields its responses; raises grpc.RpcError. Closing the generator cancels the call."""
         call = self._open().unary_stream(method.path, method.serialize, method.deserialize)(request, timeout=timeout)
         try:
             async for response in call:

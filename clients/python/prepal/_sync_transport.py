@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -33,8 +33,10 @@ class SyncTransport:
         response: ResponseT = call(request, timeout=timeout)
         return response
 
-    def responses(self, method: Method[RequestT, ResponseT], request: RequestT, timeout: float) -> Iterator[ResponseT]:
-        """Sends a request and yields its responses; raises grpc.RpcError. Leaving the iteration cancels the call."""
+    def responses(
+        self, method: Method[RequestT, ResponseT], request: RequestT, timeout: float
+    ) -> Generator[ResponseT, None, None]:
+        """Sends a request and yields its responses; raises grpc.RpcError. Closing the generator cancels the call."""
         call = self._open().unary_stream(method.path, method.serialize, method.deserialize)(request, timeout=timeout)
         try:
             yield from call

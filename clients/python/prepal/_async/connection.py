@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Final, cast
 
 import grpc
@@ -80,16 +81,19 @@ class Connection:
         method: Method[RequestT, ResponseT],
         request: RequestT,
         timeout: float,
-    ) -> AsyncIterator[ResponseT]:
+    ) -> AsyncGenerator[ResponseT, None]:
         """Sends a request and yields its responses, once; who iterates decides whether to begin again.
+
+        Closing the generator ends the call.
 
         Raises:
             PrepalError: when the stream fails.
         """
         try:
-            async for response in self._transport.responses(method, request, timeout):
-                self._reached = True
-                yield response
+            async with aclosing(self._transport.responses(method, request, timeout)) as responses:
+                async for response in responses:
+                    self._reached = True
+                    yield response
         except grpc.RpcError as failed:
             raise self.error(failed, method.name, timeout) from failed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Final
 
@@ -140,14 +141,15 @@ class JobCalls:
             seconds = min(_LONGEST_WATCH, max(whole.remaining(), 0.001))
             stream = self._trainer.responses(_methods.WATCH_JOB, trainer_pb2.WatchJobRequest(id=id), seconds)
             try:
-                async for response in stream:
-                    attempts = self._trainer.attempts(whole.remaining())
-                    job = job_from_message(response.job)
-                    if job != newest:
-                        newest = job
-                        yield job
-                    if job.ended:
-                        return
+                async with aclosing(stream) as responses:
+                    async for response in responses:
+                        attempts = self._trainer.attempts(whole.remaining())
+                        job = job_from_message(response.job)
+                        if job != newest:
+                            newest = job
+                            yield job
+                        if job.ended:
+                            return
                 raise errors.Unavailable(
                     f"the trainer at {self._trainer.address} stopped telling about job {id}", status="UNAVAILABLE"
                 )
@@ -220,12 +222,13 @@ class JobCalls:
                     _methods.DOWNLOAD_CHECKPOINT, request, max(attempts.remaining(), 0.001)
                 )
                 try:
-                    with target.writing() as partial:
-                        async for part in stream:
-                            partial.write(part)
-                            bar.to(partial.written)
-                            if on_progress is not None:
-                                on_progress(partial.written)
+                    async with aclosing(stream) as parts:
+                        with target.writing() as partial:
+                            async for part in parts:
+                                partial.write(part)
+                                bar.to(partial.written)
+                                if on_progress is not None:
+                                    on_progress(partial.written)
                     return target.folder
                 except errors.PrepalError as error:
                     await self._trainer.wait(attempts, error)
