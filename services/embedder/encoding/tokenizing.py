@@ -14,6 +14,7 @@ from services.backbones import BackboneNotLoadable
 from services.embedder.encoding.engine import Tokens
 
 Text = tuple[str, str | None]
+_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +49,11 @@ class Tokenizer:
     """
 
     def __init__(self, folder: Path, *, max_length: int, lower_case: bool = False, pairs: bool = False) -> None:
+        if not any(place.is_file() for name in _VOCABULARIES for place in folder.glob(name)):
+            # Without one, transformers makes a tokenizer that knows no word and says nothing.
+            raise BackboneNotLoadable(
+                str(folder), ["its tokenizer, of which it has no file"], "Save the tokenizer beside the weights"
+            )
         try:
             loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except Exception as error:
