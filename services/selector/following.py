@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from services.selector.changes import Changes
 from services.selector.errors import BackboneMismatch, ProjectNotFound
 from services.selector.residents import Residents
 from services.selector.rows import Rows
-from services.selector.stores import Changes, PoolSnapshot, Stores
+from services.selector.stores import PoolSnapshot, Stores
 from services.selector.workspace import Workspace
 
 # Fewer changes than this are taken in on the event loop: a thread costs more.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from services.selector.changes import Changes, Released, Reserved
 from services.selector.project import LabelRecord
-from services.selector.stores import Changes, Released, Reserved
 
 
 class Ledger:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from services.selector.changes import KeptAnswer
 from services.selector.errors import ProjectNotFound, RequestIdReused, UnknownItems, UnknownLabels
 from services.selector.fitting import Fitting
 from services.selector.following import Following
 from services.selector.metrics import RECORDED
 from services.selector.project import Entry, Labeled, LabelRecord, Recorded
 from services.selector.residents import Residents
-from services.selector.stores import KeptAnswer, Stores
+from services.selector.stores import Stores
 from services.selector.workspace import Workspace
 
 

@@ -8,9 +8,10 @@ from itertools import chain
 import numpy as np
 
 from services.selector.availability import Availability
+from services.selector.changes import Released
 from services.selector.ledger import Ledger
 from services.selector.project import LabelRecord
-from services.selector.stores import PoolSnapshot, Released
+from services.selector.stores import PoolSnapshot
 
 
 class Rows:

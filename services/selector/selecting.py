@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from services.pools import Item, PoolNotFound
 from services.selector.acquisition import REGISTRY, AcquisitionFunction, OfProbabilities, best
+from services.selector.changes import Changes, KeptAnswer
 from services.selector.errors import ProjectNotFound, RequestIdReused
 from services.selector.fitting import Fitting
 from services.selector.following import Following
@@ -23,11 +24,12 @@ from services.selector.selection import (
     Selection,
     SelectionRequest,
     Timing,
+    audit_record,
     decided,
     decided_of_each,
     restored,
 )
-from services.selector.stores import Changes, KeptAnswer, PoolSnapshot, Proposal, StoredHead, Stores
+from services.selector.stores import PoolSnapshot, Proposal, StoredHead, Stores
 from services.selector.workspace import Workspace
 
 # Candidates beyond k, so that what another replica took meanwhile can be replaced without another round trip.
@@ -181,7 +183,7 @@ class Selecting:
                     candidates=chosen.item_ids,
                     all_candidates=len(rows) == count,
                     reservation_ms=reservation_ms,
-                    record=_record(request, selection, snapshot),
+                    record=audit_record(request, selection, snapshot.incarnation),
                     request_id=request.request_id,
                     digest=request.digest,
                     decision=decided(selection) if request.request_id else {},
@@ -239,17 +241,3 @@ class Selecting:
             raise PoolNotFound(workspace.project.pool)
         items: list[Item] = await asyncio.to_thread(snapshot.items_of, rows)
         return restored(workspace.marks.uid, kept.decision, items)
-
-
-def _record(request: SelectionRequest, selection: Selection, snapshot: PoolSnapshot) -> dict[str, str]:
-    """Returns what the audit trail says beside items, annotator and times."""
-    return {
-        "k": str(request.k),
-        "acquisition": selection.acquisition,
-        "cold_start": str(int(selection.cold_start)),
-        "seed": str(selection.seed),
-        "head_version": str(selection.head_version),
-        "pool_version": str(selection.pool_version),
-        "pool_incarnation": snapshot.incarnation,
-        "request_id": request.request_id,
-    }

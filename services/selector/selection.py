@@ -85,6 +85,20 @@ class Selection:
     timing: Timing
 
 
+def audit_record(request: SelectionRequest, selection: Selection, incarnation: str) -> dict[str, str]:
+    """Returns what the audit trail says beside items, annotator and times."""
+    return {
+        "k": str(request.k),
+        "acquisition": selection.acquisition,
+        "cold_start": str(int(selection.cold_start)),
+        "seed": str(selection.seed),
+        "head_version": str(selection.head_version),
+        "pool_version": str(selection.pool_version),
+        "pool_incarnation": incarnation,
+        "request_id": request.request_id,
+    }
+
+
 def decided(selection: Selection) -> dict[str, Any]:
     """Returns as JSON fields what is the same for all candidates of a selection."""
     return {

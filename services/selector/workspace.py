@@ -6,13 +6,14 @@ import asyncio
 import json
 from dataclasses import dataclass
 
+from services.selector.changes import Marks
 from services.selector.errors import ProjectNotFound
 from services.selector.heads import LogisticFitter, TrainingSet
 from services.selector.ledger import Ledger
 from services.selector.project import Project
 from services.selector.rows import Rows
 from services.selector.scoring import PoolScores, Products
-from services.selector.stores import Marks, PoolSnapshot, StoredHead
+from services.selector.stores import PoolSnapshot, StoredHead
 
 _LABEL_BYTES = 300
 

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from redis.asyncio import Redis
 
+from services.selector.changes import KeptAnswer, Marks, Released, Reserved
 from services.selector.errors import ProjectNotFound, StoreUnavailable
 from services.selector.heads import LogisticHead, LogisticSettings
 from services.selector.project import Cleared, Labeled, Project, Skipped
 from services.selector.state import RedisHeads, RedisLabels, RedisLog, RedisProjects, RedisReservations, connect
 from services.selector.state.connection import reaching
 from services.selector.state.keys import Keys
-from services.selector.stores import KeptAnswer, Marks, Proposal, Released, Reserved
+from services.selector.stores import Proposal
 
 NAME = "sentiment"
 KEYS = Keys(NAME)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from services.selector.stores import KeptAnswer
+from services.selector.changes import KeptAnswer
 
 KEPT_MS = 24 * 60 * 60 * 1_000
 _DIGEST_LENGTH = 64

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
+from services.selector.changes import KeptAnswer
 from services.selector.errors import ProjectNotFound
 from services.selector.project import Entry, Recorded
 from services.selector.state.coding import entry_fields
 from services.selector.state.connection import reaching
 from services.selector.state.kept import LUA, kept_answer
 from services.selector.state.keys import Keys
-from services.selector.stores import KeptAnswer
 
 _RECORD = (
     LUA

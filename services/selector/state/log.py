@@ -7,13 +7,13 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from services.selector.changes import Changes, Marks, Released, Reserved
 from services.selector.errors import ProjectNotFound
 from services.selector.project import LabelRecord
 from services.selector.state.coding import pairs, project_from_json, record_from_fields
 from services.selector.state.connection import reaching
 from services.selector.state.kept import LUA, kept_answer
 from services.selector.state.keys import Keys
-from services.selector.stores import Changes, Marks, Released, Reserved
 
 _CHANGES = (
     LUA

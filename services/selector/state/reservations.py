@@ -6,11 +6,12 @@ import json
 
 from redis.asyncio import Redis
 
+from services.selector.changes import KeptAnswer
 from services.selector.errors import ProjectNotFound
 from services.selector.state.connection import reaching
 from services.selector.state.kept import LUA, kept_answer
 from services.selector.state.keys import Keys
-from services.selector.stores import KeptAnswer, Proposal
+from services.selector.stores import Proposal
 
 _RESERVE = (
     LUA
