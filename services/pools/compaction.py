@@ -87,7 +87,7 @@ class Compactor:
         except PoolNotFound:
             pass
         except StoreUnavailable as error:
-            # For instance another process compacted the same rows at the same time. The next commit considers it again.
+            # The next commit considers it again.
             _log.warning("a compaction was given up: %s", error)
         finally:
             with self._lock:

@@ -22,6 +22,7 @@ _METADATA_CACHE_BYTES: Final = 64 << 20
 _INDEX_CACHE_BYTES: Final = 1 << 20
 _READ_BUFFER_BYTES: Final = 64 << 20
 _OPEN_ATTEMPTS: Final = 10
+_PREEMPTED: Final = "preempted by concurrent transaction Rewrite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,10 @@ class Table:
         return int(dataset.count_rows()) - staged.rows
 
     def compact(self, target_rows: int) -> None:
-        """Merges neighbouring fragments of fewer rows than `target_rows`, durably. Rows keep their numbers."""
+        """Merges neighbouring fragments of fewer rows than `target_rows`, durably. Rows keep their numbers.
+
+        Does nothing when another process was quicker to rewrite the same rows.
+        """
         dataset = self._dataset
         with translated(f"compacting {self._name}"):
             plan = Compaction.plan(dataset, {"target_rows_per_fragment": target_rows, "num_threads": 1})
@@ -157,7 +161,12 @@ class Table:
             groups = [_in_place(one.original_fragments, one.new_fragments) for one in rewritten]
             if groups := [group for group in groups if group is not None]:
                 rewrite = lance.LanceOperation.Rewrite(groups, [])
-                dataset = lance.LanceDataset.commit(dataset, rewrite, read_version=dataset.version)
+                try:
+                    dataset = lance.LanceDataset.commit(dataset, rewrite, read_version=dataset.version)
+                except OSError as error:
+                    if _PREEMPTED in str(error):
+                        return
+                    raise
         self._committed(dataset)
 
     def forget_versions(self, older_than: timedelta) -> None:
