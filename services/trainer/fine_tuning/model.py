@@ -21,8 +21,10 @@ from transformers.utils import logging as transformers_logging
 
 from services.trainer.errors import ModelNotLoadable
 
-# Bars belong to a terminal, and this runs in a service.
+# Bars and lines of its own belong to a terminal; a service's log is JSON.
 transformers_logging.disable_progress_bar()
+transformers_logging.disable_default_handler()
+transformers_logging.enable_propagation()
 
 
 @dataclass(frozen=True, slots=True)
