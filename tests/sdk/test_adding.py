@@ -287,7 +287,7 @@ async def test_a_service_that_acknowledges_nothing_is_given_up_after_the_timeout
     ask: Ask, server: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("prepal._sync.adding", "prepal._async.adding"):
-        monkeypatch.setattr(f"{module}._LONGEST_STREAM", 0.01)
+        monkeypatch.setattr(f"{module}._LONGEST_STREAM", 0.0)
     released = threading.Event()
 
     def silent(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:

@@ -44,17 +44,24 @@ async def add_items(
         stream: _Exchange = embedder.exchange(_methods.ADD_ITEMS, _LONGEST_STREAM + timeout)
         adding.stream_opened()
         opened = asked = time.monotonic()
+        # However late it is, every stream takes something, or nothing would ever be sent on a slow machine.
+        used = bool(adding.in_flight)
         try:
             for chunk in adding.in_flight:
                 await stream.write(adding.request(chunk))
             while True:
-                while more and len(adding.in_flight) < _IN_FLIGHT and time.monotonic() - opened < _LONGEST_STREAM:
+                while (
+                    more
+                    and len(adding.in_flight) < _IN_FLIGHT
+                    and (not used or time.monotonic() - opened < _LONGEST_STREAM)
+                ):
                     fresh = await anext(chunks, None)
                     if fresh is None:
                         more = False
                         break
                     adding.in_flight.append(fresh)
                     await stream.write(adding.request(fresh))
+                    used = True
                 if not adding.in_flight:
                     break
                 asked = time.monotonic()
