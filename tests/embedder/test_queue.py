@@ -137,3 +137,16 @@ def test_a_closed_queue_answers_what_waits_and_what_still_comes() -> None:
     for submission in (before, after):
         with pytest.raises(WorkerDied):
             submission.future.result(timeout=0)
+
+
+def test_newcomers_join_the_window_that_is_open_until_it_has_had_its_tokens() -> None:
+    engine, lane = FakeEngine(budget=4), Lane("test", budgets=3)
+    lane.put(waiting(engine, (1, 1, 1), (2,), (3,)))
+    first = lane.next(0.0)
+    assert first is not None
+    # Five tokens came in, of twelve; of these eight the first seven fit.
+    lane.put(waiting(engine, *((number,) for number in range(4, 11)), (11,)))
+    order = []
+    while (batch := lane.next(0.0)) is not None:
+        order.append(sorted(int(unit.tokens.ids[0]) for unit in batch.units))
+    assert order == [[2, 3, 4, 5], [6, 7, 8, 9], [10], [11]]

@@ -11,6 +11,12 @@ from services.embedder.batching import metrics
 from services.embedder.batching.submission import Submission
 from services.embedder.encoding.engine import Engine, Tokens
 
+Key = tuple[bytes, bytes]
+
+
+def _key(tokens: Tokens) -> Key:
+    return tokens.ids.tobytes(), b"" if tokens.types is None else tokens.types.tobytes()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waiting:
@@ -22,10 +28,9 @@ class Waiting:
     row: int
 
     @property
-    def key(self) -> tuple[bytes, bytes]:
+    def key(self) -> Key:
         """Equal for equal sequences."""
-        types = self.tokens.types
-        return self.tokens.ids.tobytes(), b"" if types is None else types.tobytes()
+        return _key(self.tokens)
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +39,11 @@ class Unit:
 
     tokens: Tokens
     waiting: list[Waiting]
+
+    @property
+    def key(self) -> Key:
+        """Equal for equal sequences."""
+        return _key(self.tokens)
 
     def prune(self, now: float) -> bool:
         """Drops what nobody waits for; returns whether somebody waits for the rest."""
