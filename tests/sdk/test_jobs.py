@@ -130,28 +130,34 @@ async def test_a_stream_that_ends_before_the_job_is_opened_again(ask: Ask, serve
 
 
 async def test_a_quiet_job_is_watched_over_several_streams(
-    ask: Ask, server: Scripted, monkeypatch: pytest.MonkeyPatch
+    ask: Ask, server: Scripted, over: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("prepal._sync.jobs", "prepal._async.jobs"):
         monkeypatch.setattr(f"{module}._LONGEST_WATCH", 0.1)
-    server.script("WatchJob", quiet(a_job(step=1)), quiet(a_job(step=1)), gives(watched(a_job("SUCCEEDED"))))
+    server.script("WatchJob", *[quiet(a_job(step=1), over)] * 2, gives(watched(a_job("SUCCEEDED"))))
     assert [job.state for job in await ask(lambda client: client.watch_job("j1"))] == ["running", "succeeded"]
 
 
-def quiet(job: trainer_pb2.Job) -> Answer:
-    """Tells about the job once, and then says nothing until the client ends the stream."""
+@pytest.fixture
+def over() -> Iterator[threading.Event]:
+    """Is set when the test is over, so that no answer of the server can be the reason for what the client does."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def quiet(job: trainer_pb2.Job, over: threading.Event) -> Answer:
+    """Tells about the job once, and then says nothing."""
 
     def answer(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        ended = threading.Event()
-        context.add_callback(ended.set)
         yield from watched(job)
-        ended.wait(10)
+        over.wait(10)
 
     return answer
 
 
-async def test_watching_ends_with_its_timeout(ask: Ask, server: Scripted) -> None:
-    server.script("WatchJob", quiet(a_job()))
+async def test_watching_ends_with_its_timeout(ask: Ask, server: Scripted, over: threading.Event) -> None:
+    server.script("WatchJob", quiet(a_job(), over))
     with pytest.raises(errors.DeadlineExceeded):
         await ask(lambda client: client.watch_job("j1", timeout=0.3))
 

@@ -99,17 +99,18 @@ async def test_an_error_that_stays_is_not_repeated(ask: Ask, server: Scripted, c
 
 
 async def test_a_call_ends_with_its_timeout(ask: Ask, server: Scripted) -> None:
-    ended = threading.Event()
+    ended, over = threading.Event(), threading.Event()
 
     def silent(request: Any, context: grpc.ServicerContext) -> None:
         assert context.time_remaining() <= 0.2
         context.add_callback(ended.set)
-        ended.wait(10)
+        over.wait(10)
 
     server.script("GetPool", silent)
     with pytest.raises(errors.DeadlineExceeded, match=r"did not answer GetPool within 0\.2 seconds"):
         await ask(lambda client: client.get_pool("p", timeout=0.2))
     assert ended.wait(10)
+    over.set()
 
 
 async def test_the_clients_timeout_holds_for_calls_that_name_none(asker: Callable[..., Ask], server: Scripted) -> None:
