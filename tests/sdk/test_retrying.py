@@ -29,6 +29,25 @@ async def test_an_unavailable_service_is_asked_again(ask: Ask, server: Scripted)
     assert server.calls["GetPool"] == 3
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [refuses(Code.CANCELLED, "CANCELLED"), refuses(Code.INTERNAL, "Received RST_STREAM with error code 2")],
+)
+async def test_a_connection_that_breaks_is_unavailable_whatever_grpc_calls_it(
+    ask: Ask, server: Scripted, broken: Any
+) -> None:
+    server.script("GetPool", broken, POOL)
+    assert (await ask(lambda client: client.get_pool("p"))).name == "p"
+
+
+async def test_an_unreachable_service_is_told_even_when_the_timeout_ends_before_the_patience(
+    asker: Callable[..., Ask],
+) -> None:
+    ask = asker("127.0.0.1:1", Patience(first_contact=60.0, first_delay=0.01))
+    with pytest.raises(errors.Unavailable, match="is `prepal up` running"):
+        await ask(lambda client: client.get_pool("p", timeout=0.5))
+
+
 async def test_it_is_asked_more_often_than_grpc_would_by_itself(ask: Ask, server: Scripted) -> None:
     server.script("GetPool", *[GONE] * 9, POOL)
     assert (await ask(lambda client: client.get_pool("p"))).name == "p"
@@ -206,6 +225,14 @@ class TestAttempts:
         assert attempts.delay(away, reached_before=False) == pytest.approx(1.2)
         now[0] = 30.0
         assert attempts.delay(away, reached_before=False) == pytest.approx(1.2)
+
+    def test_the_cause_of_a_deadline_is_what_was_waited_for(self) -> None:
+        attempts, _ = self.attempts(10)
+        late, away = errors.DeadlineExceeded("late"), errors.Unavailable("gone")
+        assert attempts.cause(late) is late
+        attempts.delay(away, reached_before=True)
+        assert attempts.cause(late) is away
+        assert attempts.cause(errors.NotFound("no")) is not away
 
     def test_nothing_is_waited_for_beyond_the_deadline(self) -> None:
         attempts, now = self.attempts(10)

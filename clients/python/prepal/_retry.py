@@ -49,6 +49,7 @@ class Attempts:
         self._deadline = clock() + timeout
         self._away_since: float | None = None
         self._failures = 0
+        self._passing: errors.PrepalError | None = None
 
     def remaining(self) -> float:
         """Returns the seconds left of the timeout, at least 0."""
@@ -73,7 +74,15 @@ class Attempts:
             if now + wait - self._away_since > patience:
                 return None
         self._failures += 1
+        self._passing = error
         return wait
+
+    def cause(self, error: errors.PrepalError) -> errors.PrepalError:
+        """Returns why the call failed, given its last error.
+
+        When the time ended during a further attempt, the reason is what made that attempt necessary.
+        """
+        return self._passing if self._passing and isinstance(error, errors.DeadlineExceeded) else error
 
     def _wait(self, error: errors.PrepalError) -> float | None:
         """Returns how long the error asks to be waited, whatever time is left."""

@@ -105,7 +105,7 @@ class Connection:
         """Waits until the next attempt, or raises the error when there is none."""
         delay = attempts.delay(error, reached_before=self._reached)
         if delay is None:
-            raise error
+            raise attempts.cause(error)
         await sleep(delay)
 
     def error(self, failed: grpc.RpcError, method: str, timeout: float) -> errors.PrepalError:
