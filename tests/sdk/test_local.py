@@ -32,7 +32,7 @@ def test_it_waits_for_the_ready_line_and_ends_the_process_with_sigterm(suite_scr
             print(f"ready embedder=127.0.0.1:1 selector=127.0.0.1:2 trainer=127.0.0.1:3 data={sys.argv}", flush=True)
             signal.sigwait([signal.SIGTERM])
             with open(sys.argv[2] + ".ended", "w") as file:
-                file.write(str(os.getpid()))
+                file.write(f"{os.getpid()} {os.getsid(0)}")
             """
         )
     )
@@ -42,7 +42,9 @@ def test_it_waits_for_the_ready_line_and_ends_the_process_with_sigterm(suite_scr
             "127.0.0.1:2",
             "127.0.0.1:3",
         ]
-    pid = int((tmp_path / "data.ended").read_text())
+    pid, session = map(int, (tmp_path / "data.ended").read_text().split())
+    # Ctrl-C in the terminal must not reach the suite before the block has ended.
+    assert session == pid
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
