@@ -16,14 +16,15 @@ _BLOCK = 4096
 def cosines(vectors: npt.NDArray[np.floating], unit: Scores) -> Scores:
     """Returns the cosine similarities of rows, shape (n, D), to a unit vector, shape (D,); 0 for a zero row.
 
-    Equal rows get equal results wherever they stand, so that ties are ties.
+    Rounded to float32. Equal rows get equal results wherever they stand.
     """
     wide = vectors.astype(np.float64)
     # A matrix product may sum a row differently from one place to the next; a sum over an axis does not.
     lengths = np.sqrt((wide * wide).sum(axis=1))
     products = (wide * unit).sum(axis=1)
     similarities: Scores = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
-    return np.clip(similarities, -1.0, 1.0)
+    # As precise as the answer: what a client sees as a tie is one.
+    return np.clip(similarities, -1.0, 1.0).astype(np.float32).astype(np.float64)
 
 
 def ordered(scores: Scores, rows: Rows, k: int) -> tuple[Scores, Rows]:
