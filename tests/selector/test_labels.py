@@ -96,6 +96,8 @@ async def test_a_page_ends_early_rather_than_to_pass_what_a_client_takes(selecto
     await selector.label(dict.fromkeys(names, "a" * 256), project="p", annotator="c" * 256)
     page = await selector.call("ListLabels", pb.ListLabelsRequest(project="p", page_size=10_000))
     assert 3 << 20 <= page.ByteSize() < 4 << 20
+    assert page.next_page_token
+    assert len(page.labels) < 4_300
     assert len(await selector.labels("p", page_size=10_000)) == 4_300
 
 

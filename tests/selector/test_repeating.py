@@ -9,6 +9,7 @@ import pytest
 import redis
 from prepal.v1 import selector_pb2 as pb
 
+from services.selector.requests import digest_of
 from services.selector.state.keys import Keys
 from tests.selector.conftest import StartSelector
 from tests.selector.pools import ids
@@ -139,6 +140,13 @@ async def test_an_id_stands_for_one_kind_of_request(project: Caller) -> None:
         await project.label({"i1": "positive"}, request_id="r")
     assert refused.value.reason == "REQUEST_ID_REUSED"
     assert (await project.status()).labeled == 0
+
+
+def test_a_digest_tells_fields_and_kinds_of_request_apart_but_not_ids() -> None:
+    asked = pb.SelectRequest(project="p", request_id="r")
+    assert digest_of(asked) == digest_of(pb.SelectRequest(project="p", request_id="s"))
+    assert digest_of(asked) != digest_of(pb.SelectRequest(project="q", request_id="r"))
+    assert digest_of(asked) != digest_of(pb.RecordLabelsRequest(project="p", request_id="r"))
 
 
 async def test_requests_without_an_id_are_all_done(project: Caller) -> None:

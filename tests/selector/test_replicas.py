@@ -26,6 +26,23 @@ async def test_no_item_is_handed_to_two_annotators(start_selector: StartSelector
     assert sorted(given) == sorted(ids(10, 60))
 
 
+async def test_selects_of_one_process_know_what_each_other_took(project: Caller) -> None:
+    await project.label(truth(ids(0, 10)))
+    answers = await asyncio.gather(*(project.select(3, annotator=f"a{n}") for n in range(10)))
+    assert sorted(answer.remaining for answer in answers) == list(range(20, 48, 3))
+
+
+async def test_a_replica_takes_the_newest_head_although_another_one_fit_it(
+    start_selector: StartSelector, project: Caller
+) -> None:
+    async with start_selector() as other:
+        await project.label(truth(ids(0, 6)))
+        assert (await other.select(1)).head_version == (await project.select(1)).head_version == 1
+        await project.label(truth(ids(6, 10)))
+        assert (await project.select(1)).head_version == 2
+        assert (await other.select(1, allow_stale_head=True)).head_version == 2
+
+
 async def test_annotators_who_select_and_label_at_once_label_every_item_once(
     start_selector: StartSelector, selector: Caller, pools: Pools, redis_url: str
 ) -> None:

@@ -221,6 +221,19 @@ async def test_a_cleared_or_relabeled_item_counts_as_what_it_is_now(project: Cal
     assert probs[1].argmax() == 1
 
 
+async def test_a_head_forgets_labels_that_were_taken_back(project: Caller) -> None:
+    await project.create("plain", "reviews", ["negative", "positive"])
+    await project.label(truth(ids(0, 30)))
+    await project.select(1)
+    await project.clear(*ids(0, 7))
+    await project.label({**dict.fromkeys(ids(7, 12)), "i12": "positive"})
+    kept = {**truth(ids(12, 30)), "i12": "positive"}
+    await project.label(kept, project="plain")
+    _, followed, _ = await project.predict(pool="reviews")
+    _, plain, _ = await project.predict("plain", pool="reviews")
+    np.testing.assert_allclose(followed, plain, atol=1e-5)
+
+
 async def test_labels_that_are_added_get_a_column_before_anybody_used_them(project: Caller) -> None:
     await project.label(truth(ids(0, 8)))
     await project.call("UpdateProject", pb.UpdateProjectRequest(project="sentiment", add_labels=["mixed"]))
