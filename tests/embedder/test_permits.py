@@ -65,3 +65,14 @@ async def test_permits_granted_to_one_who_has_just_gone_come_back() -> None:
     with pytest.raises(asyncio.CancelledError):
         await gone
     permits.take_now(10)
+
+
+async def test_who_waits_is_not_overtaken_by_who_does_not() -> None:
+    permits = Permits(10)
+    await permits.take(5)
+    large = asyncio.create_task(permits.take(9))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        permits.take_now(1)
+    permits.give(5)
+    await asyncio.wait_for(large, 5)
