@@ -7,6 +7,7 @@ import pty
 import select
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -19,6 +20,8 @@ from prepal.v1 import embedder_pb2, selector_pb2
 from tests.cli.conftest import Run
 from tests.sdk.scripted import Scripted, gives
 from tests.sdk.test_calls import a_project
+
+COMMAND = [sys.executable, "-m", "prepal.cli", "label", "s", "-i"]
 
 
 class Loop:
@@ -143,30 +146,24 @@ def test_lines_of_a_pipe_do_as_well(run: Run, loop: Loop, monkeypatch: pytest.Mo
     assert loop.said == {"a": "no", "b": "yes"}
 
 
-def test_a_terminal_takes_single_keys_and_ctrl_c(loop: Loop) -> None:
+@pytest.mark.parametrize(("last", "status"), [(b"\x03", 130), (b"\x04", 0), (b"q", 0)], ids=["Ctrl-C", "Ctrl-D", "q"])
+def test_a_terminal_takes_single_keys(loop: Loop, last: bytes, status: int) -> None:
     terminal, other = pty.openpty()
-    command = [sys.executable, "-m", "prepal.cli", "label", "s", "-i"]
+    # A preexec_fn would run in a fork of this process, where the threads of gRPC break.
+    take = f"import fcntl, os, sys; fcntl.ioctl(0, {termios.TIOCSCTTY}, 0); os.execv(sys.executable, {COMMAND!r})"
     process = subprocess.Popen(
-        command, stdin=other, stdout=other, stderr=other, start_new_session=True, preexec_fn=_take_terminal
+        [sys.executable, "-c", take], stdin=other, stdout=other, stderr=other, start_new_session=True
     )
     os.close(other)
     shown = read_until(terminal, b"[q] quit > ")
     assert b"alpha" in shown
     os.write(terminal, b"2")
     assert b"beta" in read_until(terminal, b"[q] quit > ")
-    os.write(terminal, b"\x03")
+    os.write(terminal, last)
     assert b"1 labeled, 0 skipped" in read_until(terminal, b"skipped")
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=30) == status
     os.close(terminal)
     assert loop.said == {"a": "yes"}
-
-
-def _take_terminal() -> None:
-    """Makes the terminal on stdin the process's own, so that Ctrl-C typed there reaches it."""
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def read_until(descriptor: int, end: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -225,6 +226,16 @@ async def test_an_embedding_travels_packed(ask: Ask, server: Scripted, pool: Poo
     sent = [prepal.tensors.unpack(item.embedding) for item in server.requests["AddItems"][0].items]
     assert [vector.dtype for vector in sent] == [np.float16, np.float32, np.float32, np.float32]
     assert all(vector.tolist() == [0, 1, 2] for vector in sent)
+
+
+async def test_a_number_too_large_to_travel_is_left_to_the_service_to_refuse(
+    ask: Ask, server: Scripted, pool: Pool
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        await ask(lambda client: client.add_items("p", [prepal.Item("a", "text", embedding=[1e300])]))
+    (sent,) = server.requests["AddItems"][0].items
+    assert prepal.tensors.unpack(sent.embedding).tolist() == [float("inf")]
 
 
 @pytest.mark.parametrize(

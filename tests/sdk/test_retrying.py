@@ -48,6 +48,19 @@ async def test_an_unreachable_service_is_told_even_when_the_timeout_ends_before_
         await ask(lambda client: client.get_pool("p", timeout=0.5))
 
 
+async def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
+    asker: Callable[..., Ask], server: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    for variable in ("no_proxy", "no_grpc_proxy", "NO_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    server.script("GetPool", POOL)
+    for host in ("127.0.0.1", "localhost"):
+        ask = asker(server.address.replace("127.0.0.1", host))
+        assert (await ask(lambda client: client.get_pool("p"))).name == "p"
+
+
 async def test_it_is_asked_more_often_than_grpc_would_by_itself(ask: Ask, server: Scripted) -> None:
     server.script("GetPool", *[GONE] * 9, POOL)
     assert (await ask(lambda client: client.get_pool("p"))).name == "p"

@@ -45,6 +45,7 @@ def test_a_job_whose_ticket_never_came_into_the_queue_gets_one(
     recover_jobs(store, tickets)
     assert tickets.waiting() == {job_id}
     recover_jobs(store, tickets)
+    connect(redis_url).hset(job_key(job_id), "ticketed", "1000")
     recover_jobs(store, tickets)
     with redis.Redis.from_url(redis_url) as client:
         assert client.llen("rq:queue:prepal-jobs") == 1

@@ -70,6 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 is done, 1 failed, 2 called wrongly, 130 interrupted.
     """
+    # The log of gRPC itself would stand between our sentences; its errors become ours anyway.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["up"]:
         # Its flags are the suite's own, which this package does not know.
