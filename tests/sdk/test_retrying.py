@@ -134,7 +134,7 @@ async def test_a_call_ends_with_its_timeout(ask: Ask, server: Scripted) -> None:
     ended, over = threading.Event(), threading.Event()
 
     def silent(request: Any, context: grpc.ServicerContext) -> None:
-        assert context.time_remaining() <= 0.2
+        assert context.time_remaining() < 1
         context.add_callback(ended.set)
         over.wait(10)
 
