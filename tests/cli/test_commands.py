@@ -168,14 +168,18 @@ class TestProjects:
         assert (sent.logistic.inverse_regularization, sent.logistic.class_weight) == (10, 1)
 
     def test_update_changes_only_what_is_said(self, run: Run, server: Scripted) -> None:
-        server.script("GetProject", gives(selector_pb2.GetProjectResponse(project=a_project())))
+        now = a_project()
+        now.logistic.inverse_regularization = 2.5
+        server.script("GetProject", gives(selector_pb2.GetProjectResponse(project=now)))
         server.script("UpdateProject", gives(selector_pb2.UpdateProjectResponse(project=a_project())))
         assert run("projects", "update", "s", "--add-label", "maybe").status == 0
         assert run("projects", "update", "s", "--inverse-regularization", "2").status == 0
-        first, second = server.requests["UpdateProject"]
+        assert run("projects", "update", "s", "--class-weight", "equal").status == 0
+        first, second, third = server.requests["UpdateProject"]
         assert first == selector_pb2.UpdateProjectRequest(project="s", add_labels=["maybe"])
-        # The class weight is what it was.
+        # What is not said is what it was.
         assert (second.logistic.inverse_regularization, second.logistic.class_weight) == (2, 1)
+        assert (third.logistic.inverse_regularization, third.logistic.class_weight) == (2.5, 0)
 
     def test_the_addresses_may_stand_before_and_behind_the_action(self, run: Run, server: Scripted) -> None:
         server.script("DeleteProject", gives(selector_pb2.DeleteProjectResponse(deleted=True)))
