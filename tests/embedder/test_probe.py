@@ -16,11 +16,12 @@ from services.embedder.encoding import record
 from services.embedder.encoding.engine import Engine, Padded, Tokens, pad
 from services.embedder.encoding.loading import EngineKey, load_engine
 from services.embedder.encoding.options import EncodingOptions
-from services.embedder.encoding.probe import Candidate, choose, least, probe_batches
+from services.embedder.encoding.probe import Candidate, Probe, choose, least, make_probe
 from services.embedder.encoding.tokenizing import Tokenizer
 from services.pools import Pooling
 
 BATCHES = [pad([Tokens(np.array(ids, np.int32)) for ids in ([1, 2, 3], [4, 5])], 0)]
+PROBE = Probe(BATCHES, BATCHES)
 
 
 class Twisted:
@@ -50,7 +51,7 @@ REFERENCE = [np.tile(np.array([1, 0], np.float32), (2, 1))]
 
 def test_the_fastest_is_taken() -> None:
     candidates = [candidate("slow", 0, 10), candidate("fast", 0.001, 0), candidate("middle", 0, 4)]
-    best = choose(candidates, REFERENCE, BATCHES, workers=2, least_cosine=0.9999)
+    best = choose(candidates, REFERENCE, PROBE, workers=2, least_cosine=0.9999)
     assert best is not None
     assert best.candidate.engine == "fast"
     assert 0.9999 < best.cosine < 1
@@ -58,19 +59,44 @@ def test_the_fastest_is_taken() -> None:
 
 def test_a_fast_engine_that_changes_the_vectors_is_not_taken() -> None:
     candidates = [candidate("slow", 0, 4), candidate("wrong", 0.02, 0)]
-    best = choose(candidates, REFERENCE, BATCHES, workers=1, least_cosine=0.9999)
+    best = choose(candidates, REFERENCE, PROBE, workers=1, least_cosine=0.9999)
     assert best is not None
     assert best.candidate.engine == "slow"
+
+
+@pytest.mark.parametrize(("lost", "taken"), [(0.7e-4, True), (0.9e-4, False)])
+def test_the_probe_leaves_room_for_texts_that_lose_more_than_its_own(lost: float, taken: bool) -> None:
+    candidates = [candidate("near", float(np.arccos(1 - lost)), 0)]
+    best = choose(candidates, REFERENCE, PROBE, workers=1, least_cosine=0.9999)
+    assert (best is not None) is taken
+
+
+def test_a_little_faster_is_not_enough_to_pass_an_earlier_one() -> None:
+    best = choose(
+        [candidate("first", 0, 20), candidate("second", 0, 19)], REFERENCE, PROBE, workers=1, least_cosine=0.9
+    )
+    assert best is not None
+    assert best.candidate.engine == "first"
+
+
+def test_the_probe_compares_hundreds_of_fragments_of_every_length(minilm_path: Path) -> None:
+    probe = make_probe(Tokenizer(minilm_path, max_length=256), tokens=512)
+    lengths = {int(length) for batch in probe.likeness for length in batch.mask.sum(axis=1)}
+    assert sum(len(batch.ids) for batch in probe.likeness) > 200
+    assert {3, 4, 5, 8, 12} <= lengths
+    assert max(lengths) == 256 or max(lengths) > 150
+    # The first rows of what is traced differ in length, so that padding is in the graph.
+    assert (probe.speed[0].mask[:4] == 0).any()
 
 
 def test_an_engine_that_cannot_run_is_passed_over_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     candidates = [Candidate("broken", "bfloat16", broken), candidate("works", 0, 0)]
     with caplog.at_level(logging.WARNING):
-        best = choose(candidates, REFERENCE, BATCHES, workers=1, least_cosine=0.9999)
+        best = choose(candidates, REFERENCE, PROBE, workers=1, least_cosine=0.9999)
     assert best is not None
     assert best.candidate.engine == "works"
     assert "broken bfloat16 cannot run this backbone" in caplog.text
-    assert choose(candidates[:1], REFERENCE, BATCHES, workers=1, least_cosine=0.9999) is None
+    assert choose(candidates[:1], REFERENCE, PROBE, workers=1, least_cosine=0.9999) is None
 
 
 def test_the_least_cosine_is_over_all_rows_and_no_number_is_none() -> None:
@@ -102,7 +128,7 @@ def test_a_choice_is_kept_and_not_measured_again(
     monkeypatch.setattr("services.embedder.encoding.loading.choose", measured)
     again = load_engine(tiny_bert, key_of(tiny_bert), tokenizer, options)
     assert again.name == first.name
-    (batch, _) = probe_batches(tokenizer, tokens=64)
+    (batch, _) = make_probe(tokenizer, tokens=64).speed
     np.testing.assert_allclose(again.embed(batch), first.embed(batch), atol=1e-6)
     # What is kept and cannot be read is measured again.
     kept.write_text("{")

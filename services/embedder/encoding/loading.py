@@ -13,10 +13,10 @@ from pathlib import Path
 
 from services.backbones import BackboneNotLoadable
 from services.embedder.encoding import record
-from services.embedder.encoding.engine import Engine, Padded
+from services.embedder.encoding.engine import Engine
 from services.embedder.encoding.network import Network, example, load_network
 from services.embedder.encoding.options import EncodingOptions
-from services.embedder.encoding.probe import Candidate, choose, probe_batches
+from services.embedder.encoding.probe import REVISION, Candidate, Probe, choose, make_probe
 from services.embedder.encoding.tokenizing import Tokenizer
 from services.embedder.encoding.torch_engine import TorchEngine, cuda_available
 from services.pools import Pooling
@@ -72,7 +72,7 @@ class _Loader:
         self._on_gpu = uses_gpu(options)
         self._workers = options.workers(on_gpu=self._on_gpu)
         self._made: Network | None = None
-        self._batches: list[Padded] = []
+        self._probed: Probe | None = None
         self._kept: Path | None = None
         if options.cache is not None:
             name = f"{key.content[:16]}-{key.pooling.value}{'-unit' * key.normalize}{'-types' * key.types}"
@@ -87,7 +87,7 @@ class _Loader:
         if [candidate.engine for candidate in candidates] == ["torch"]:
             return self._only(candidates[0])
         choice = self._kept and self._kept / (
-            f"choice-{record.machine(self._options.threads, self._options.least_cosine, self._on_gpu)}.json"
+            f"choice-{record.machine(REVISION, self._options.threads, self._options.least_cosine, self._on_gpu)}.json"
         )
         known = record.read(choice) if choice else None
         for candidate in candidates:
@@ -97,7 +97,7 @@ class _Loader:
                 except Exception:
                     LOGGER.exception("what was kept does not load; measuring again")
         reference = self._torch("float32", device="cpu")
-        wanted = [reference.embed(batch) for batch in self._probe()]
+        wanted = [reference.embed(batch) for batch in self._probe().likeness]
         # Who demands a precision takes what it costs; a converted graph must still be that of the backbone.
         demanded = self._options.precision != "auto"
         best = choose(
@@ -153,9 +153,9 @@ class _Loader:
                 found.append(Candidate("torch", precision, partial(self._torch, precision, device="cpu")))
         return found
 
-    def _probe(self) -> list[Padded]:
-        self._batches = self._batches or probe_batches(self._tokenizer, tokens=_PROBE_TOKENS)
-        return self._batches
+    def _probe(self) -> Probe:
+        self._probed = self._probed or make_probe(self._tokenizer, tokens=_PROBE_TOKENS)
+        return self._probed
 
     def _network(self) -> Network:
         if self._made is None:
@@ -183,7 +183,7 @@ class _Loader:
             else:
                 graph = self._kept / f"openvino-{record.libraries()}"
             if not is_converted(graph):
-                convert(self._network(), example(self._probe()[0]), graph)
+                convert(self._network(), example(self._probe().speed[0]), graph)
             return OpenVinoEngine(
                 graph,
                 precision=precision,
