@@ -92,7 +92,7 @@ def _plan(train: Path | None, test: Path | None) -> Plan:
         texts = demo_texts()
         train_rows, test_rows = texts.train, texts.test
         labels = sorted({row.label for row in train_rows if row.label})
-        source = f"docstrings of this machine's scientific Python libraries; which is it about, {_either(labels)}"
+        source = f"docstrings of this machine's scientific Python libraries. The label is the topic: {_either(labels)}"
     else:
         train_rows, test_rows = (list(read_items(file, label=True)) for file in (train, test))
         source = f"from {train} and {test}"
