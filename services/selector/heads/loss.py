@@ -29,7 +29,32 @@ class Loss(Protocol):
         """Returns the derivative by outputs at the last `at`, (M, J)."""
 
     def hessian_product(self, directions: Float32) -> Float32:
-        """Returns the second derivative at the last `at` times directions, both (M, J)."""
+        """Returns the second derivative at the last `at` times directions, (M, R · J), R of them side by side."""
+
+    def hessian_entry(self, one: int, other: int) -> Float64:
+        """Returns the second derivative at the last `at` by two of the outputs, (M,)."""
+
+    def hessian_root(self, noise: Float64) -> Float64:
+        """Returns A noise, (M, J), of a matrix A for which A Aᵀ is the second derivative at the last `at`."""
+
+
+def sample_weights(targets: Integers, balanced: bool) -> Float64:
+    """Returns what each item weighs, (M,): 1, or, balanced, inversely to how many have its class, 1 on average.
+
+    Args:
+        targets: (M,), class numbers.
+        balanced: as scikit-learn's class weights "balanced".
+    """
+    if not balanced:
+        return np.ones(len(targets))
+    seen, inverse, counts = np.unique(targets, return_inverse=True, return_counts=True)
+    weights: Float64 = (len(targets) / (max(len(seen), 1) * counts.astype(np.float64)))[inverse]
+    return weights
+
+
+def loss_of(targets: Integers, weights: Float64, classes: int) -> Loss:
+    """Returns the loss of so many classes."""
+    return BinomialLoss(targets, weights) if classes == 2 else MultinomialLoss(targets, weights, classes)
 
 
 class BinomialLoss:
@@ -65,9 +90,19 @@ class BinomialLoss:
         return (-self._signs * self._weights * self._wrong).astype(np.float32)
 
     def hessian_product(self, directions: Float32) -> Float32:
-        """Returns the second derivative times directions, (M, 1)."""
+        """Returns the second derivative times directions, (M, R)."""
         curvatures: Float32 = (self._weights * self._wrong * (1.0 - self._wrong)).astype(np.float32)
         return curvatures * directions
+
+    def hessian_entry(self, one: int, other: int) -> Float64:  # noqa: ARG002 - there is one output
+        """Returns the second derivative, (M,)."""
+        curvatures: Float64 = (self._weights * self._wrong * (1.0 - self._wrong))[:, 0]
+        return curvatures
+
+    def hessian_root(self, noise: Float64) -> Float64:
+        """Returns the root of the second derivative times noise, (M, 1)."""
+        root: Float64 = np.sqrt(self._weights * self._wrong * (1.0 - self._wrong)) * noise
+        return root
 
 
 class MultinomialLoss:
@@ -107,8 +142,27 @@ class MultinomialLoss:
         return (self._weights * wrong).astype(np.float32)
 
     def hessian_product(self, directions: Float32) -> Float32:
-        """Returns the second derivative times directions, (M, C)."""
-        weighted = self._probs * directions
-        product = weighted - self._probs * weighted.sum(axis=1, keepdims=True)
-        weighted_product: Float32 = (self._weights * product).astype(np.float32)
-        return weighted_product
+        """Returns the second derivative times directions, (M, R · C)."""
+        several = directions.reshape(len(directions), directions.shape[1] // self.outputs, self.outputs)
+        probs = self._probs[:, None, :]
+        weighted = probs * several
+        product = weighted - probs * weighted.sum(axis=2, keepdims=True)
+        weighted_product: Float32 = (self._weights[:, None] * product).astype(np.float32)
+        return weighted_product.reshape(directions.shape)
+
+    def hessian_entry(self, one: int, other: int) -> Float64:
+        """Returns the second derivative by two of the outputs, (M,)."""
+        probs = self._probs.astype(np.float64)
+        # 1 - p as the sum of the others: rows of the second derivative then sum to 0, so that it is not negative.
+        factor = -probs[:, other] if one != other else probs.sum(axis=1) - probs[:, one]
+        entry: Float64 = self._weights[:, 0] * probs[:, one] * factor
+        return entry
+
+    def hessian_root(self, noise: Float64) -> Float64:
+        """Returns the root of the second derivative times noise, (M, C)."""
+        probs = self._probs.astype(np.float64)
+        probs /= probs.sum(axis=1, keepdims=True)
+        # (diag(√p) - p √pᵀ)(diag(√p) - √p pᵀ) = diag(p) - p pᵀ.
+        part = np.sqrt(probs) * noise
+        root: Float64 = np.sqrt(self._weights) * (part - probs * part.sum(axis=1, keepdims=True))
+        return root

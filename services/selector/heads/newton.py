@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.selector.heads.conjugate import conjugate_gradients, hessian_product
 from services.selector.heads.loss import Float32, Float64, Loss
 from services.selector.heads.preconditioner import Preconditioner
 
@@ -102,26 +103,12 @@ def _direction(
     features: Float32, loss: Loss, penalties: Float64, gradient: Float64, preconditioner: Preconditioner | None
 ) -> tuple[Float64, Float64, int]:
     """Solves Hessian · direction = -gradient roughly: the direction, what it does to the outputs, the products."""
-    direction = np.zeros_like(gradient)
-    moved = np.zeros((len(features), gradient.shape[1]))
-    residual = -gradient
-    pressed = residual if preconditioner is None else preconditioner.apply(residual)
-    search = pressed.copy()
-    size = first = float(np.sum(residual * pressed))
-    for product in range(1, _MAX_PRODUCTS + 1):
-        seen = features @ search.astype(np.float32)
-        image = (features.T @ loss.hessian_product(seen)).astype(np.float64) + penalties * search
-        curve = float(np.sum(search * image))
-        if curve <= 0.0 or size <= 0.0:
-            return direction, moved, product
-        length = size / curve
-        direction += length * search
-        moved += length * seen
-        residual = residual - length * image
-        pressed = residual if preconditioner is None else preconditioner.apply(residual)
-        new = float(np.sum(residual * pressed))
-        if new <= _STEP_ERROR**2 * first:
-            return direction, moved, product
-        search = pressed + (new / size) * search
-        size = new
-    return direction, moved, _MAX_PRODUCTS
+    direction, moved, products = conjugate_gradients(
+        lambda search: hessian_product(features, loss, penalties, search),
+        -gradient,
+        preconditioner,
+        systems=1,
+        error=_STEP_ERROR,
+        most=_MAX_PRODUCTS,
+    )
+    return direction, np.broadcast_to(moved, (len(features), gradient.shape[1])), products

@@ -1,0 +1,72 @@
+"""Samples of what a head might be, given its labels."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from services.selector.heads.head import Float32, Projection
+
+
+class PosteriorKind(enum.StrEnum):
+    """How samples of a LOGISTIC head are drawn."""
+
+    # Dropout on the head's inputs, one mask a sample.
+    DROPOUT = "DROPOUT"
+    # The Gaussian around the weights whose covariance is the inverse of the loss's second derivative.
+    LAPLACE = "LAPLACE"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampling:
+    """How a head's posterior is sampled.
+
+    Attributes:
+        samples: S, at least 1.
+        kind: how samples of a LOGISTIC head are drawn.
+        dropout: rate of the dropout on a LOGISTIC head's inputs, more than 0 and less than 1.
+    """
+
+    samples: int
+    kind: PosteriorKind
+    dropout: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Evidence:
+    """What a head was fit on: what its curvature is made of.
+
+    Attributes:
+        embeddings: of the labeled items, float32, shape (M, D).
+        classes: numbers into the head's labels, shape (M,).
+        penalty: on each squared weight, half of it in the loss: mean squared norm / C.
+        balanced: whether labels count inversely to their class's frequency.
+    """
+
+    embeddings: Float32
+    classes: npt.NDArray[np.integer[Any]]
+    penalty: float
+    balanced: bool
+
+
+class Posterior(Protocol):
+    """S heads drawn from a posterior, each of them one head for the whole pool. Immutable.
+
+    One draw is shared by all rows: what two rows' probabilities have in common over the samples is what BatchBALD
+    measures, and a mask of each row's own would hide it.
+    """
+
+    @property
+    def samples(self) -> int:
+        """S."""
+
+    @property
+    def projection(self) -> Projection:
+        """The linear map that comes first, (D, J)."""
+
+    def probabilities(self, outputs: Float32) -> Float32:
+        """Returns samples of probabilities (S, n, C) from what the projection gave, (n, J), of any memory layout."""
