@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from services.selector.acquisition.contrastive import CONTRASTIVE
+from services.selector.acquisition.dfal import DFAL
+from services.selector.acquisition.egl import EGL
+from services.selector.acquisition.goral import GORAL
 from services.selector.acquisition.kinds import AcquisitionFunction
 from services.selector.acquisition.margin import MARGIN
 from services.selector.acquisition.max_entropy import MAX_ENTROPY
@@ -12,5 +16,15 @@ from services.selector.acquisition.random import RANDOM
 from services.selector.acquisition.variation_ratio import VARIATION_RATIO
 
 REGISTRY: Final[Mapping[str, AcquisitionFunction]] = {
-    function.name: function for function in (RANDOM, MAX_ENTROPY, VARIATION_RATIO, MARGIN)
+    function.name: function
+    for function in (
+        RANDOM,
+        MAX_ENTROPY,
+        VARIATION_RATIO,
+        MARGIN,
+        EGL,
+        DFAL,
+        GORAL,
+        CONTRASTIVE,
+    )
 }
