@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from services.selector.acquisition.contrastive import CONTRASTIVE
+from services.selector.acquisition.core_set import CORESET
 from services.selector.acquisition.dfal import DFAL
 from services.selector.acquisition.egl import EGL
 from services.selector.acquisition.goral import GORAL
@@ -26,5 +27,6 @@ REGISTRY: Final[Mapping[str, AcquisitionFunction]] = {
         DFAL,
         GORAL,
         CONTRASTIVE,
+        CORESET,
     )
 }
