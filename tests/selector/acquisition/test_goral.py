@@ -121,7 +121,7 @@ def test_an_extended_pool_is_another_goal() -> None:
     embeddings, numbers = clustered(3_000, 8, 3)
     head, shelf = fitted(embeddings, LABELED, numbers[LABELED]), Shelf(1 << 30)
     labels = {"head": head, "labeled": LABELED, "classes": numbers[LABELED]}
-    view_of(embeddings[:500], shelf=shelf, **labels).scores(GORAL, DEFAULTS)
+    view_of(embeddings[:2_000], shelf=shelf, **labels).scores(GORAL, DEFAULTS)
     grown = view_of(embeddings, shelf=shelf, **labels).scores(GORAL, DEFAULTS)
     np.testing.assert_array_equal(grown, view_of(embeddings, **labels).scores(GORAL, DEFAULTS))
 
