@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.selector.heads.head import Float32, Projection
+from services.selector.heads.softmax import sampled_probabilities
 
 
 class PosteriorKind(enum.StrEnum):
@@ -70,3 +71,29 @@ class Posterior(Protocol):
 
     def probabilities(self, outputs: Float32) -> Float32:
         """Returns samples of probabilities (S, n, C) from what the projection gave, (n, J), of any memory layout."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearPosterior:
+    """Samples of a linear head.
+
+    Attributes:
+        samples: S.
+        classes: C.
+        projection: of (D, S · J), sample after sample, J = 1 for the log odds of two classes, else C.
+    """
+
+    samples: int
+    classes: int
+    projection: Projection
+
+    def probabilities(self, outputs: Float32) -> Float32:
+        """Returns samples of probabilities (S, n, C), a view of (S, C, n), from logits (n, S · J)."""
+        return sampled_probabilities(outputs.T.reshape(self.samples, -1, len(outputs)), self.classes)
+
+
+def linear_posterior(weights: Float32, offsets: Float32, classes: int) -> LinearPosterior:
+    """Returns the posterior of samples of weights (S, J, D) and offsets (S, J)."""
+    samples, outputs, dimension = weights.shape
+    columns = np.ascontiguousarray(weights.reshape(samples * outputs, dimension).T)
+    return LinearPosterior(samples, classes, Projection(columns, offsets.reshape(-1)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -14,43 +12,23 @@ from services.selector.heads import (
     LogisticHead,
     LogisticSettings,
     TrainingSet,
-    head_from_bytes,
-    head_to_bytes,
 )
 from services.selector.heads import logistic as logistic_module
 from services.selector.heads.loss import BinomialLoss, MultinomialLoss
+from tests.selector.heads.examples import Matrix, mean_squared_norm, names, overlapping, with_ones
 
-LABELS = ("a", "b", "c", "d")
-Matrix = npt.NDArray[np.floating[Any]]
-
-
-def data(rows: int, dimension: int, classes: int, seed: int = 0, scale: float = 1.0) -> tuple[Matrix, Matrix]:
-    """Embeddings of overlapping classes with a mean far from zero, as a transformer's are, and class numbers."""
-    generator = np.random.default_rng(seed)
-    numbers = generator.integers(0, classes, rows)
-    numbers[:classes] = np.arange(classes)
-    centres = generator.standard_normal((classes, dimension)) * 0.4 + 2.0 * generator.standard_normal(dimension)
-    embeddings = (centres[numbers] + generator.standard_normal((rows, dimension))) * scale
-    return embeddings.astype(np.float16).astype(np.float32), numbers
-
-
-def with_ones(embeddings: Matrix) -> npt.NDArray[np.float32]:
-    return np.concatenate([embeddings, np.ones((len(embeddings), 1))], axis=1).astype(np.float32)
-
-
-def norm(embeddings: Matrix) -> float:
-    return float(np.mean(np.sum(embeddings.astype(np.float64) ** 2, axis=1)))
+LABELS = names(4)
 
 
 def fit(
     embeddings: Matrix,
     numbers: Matrix,
-    settings: LogisticSettings,
+    settings: LogisticSettings | None = None,
     start: LogisticHead | None = None,
     fitter: LogisticFitter | None = None,
 ) -> LogisticHead:
-    fitter = fitter or LogisticFitter()
-    return fitter.fit(with_ones(embeddings), numbers, LABELS, norm(embeddings), settings, start)
+    fitter = fitter or LogisticFitter(settings or LogisticSettings())
+    return fitter.fit(with_ones(embeddings), numbers, LABELS, mean_squared_norm(embeddings), start)
 
 
 def predicted(head: LogisticHead, embeddings: Matrix) -> npt.NDArray[np.float32]:
@@ -62,7 +40,7 @@ def oracle(embeddings: Matrix, numbers: Matrix, c: float, class_weight: str | No
     """scikit-learn, converged tightly, on embeddings scaled to a mean squared norm of 1."""
     solver = "newton-cholesky" if len(np.unique(numbers)) == 2 else "lbfgs"
     model = LogisticRegression(C=c, class_weight=class_weight, solver=solver, tol=1e-10, max_iter=20_000)
-    return model.fit(embeddings.astype(np.float64) / np.sqrt(norm(embeddings)), numbers)
+    return model.fit(embeddings.astype(np.float64) / np.sqrt(mean_squared_norm(embeddings)), numbers)
 
 
 @pytest.mark.parametrize(
@@ -80,78 +58,80 @@ def oracle(embeddings: Matrix, numbers: Matrix, c: float, class_weight: str | No
 def test_a_head_is_scikit_learns_on_embeddings_of_mean_squared_norm_1(
     classes: int, c: float, balanced: bool, scale: float
 ) -> None:
-    embeddings, numbers = data(300, 24, classes, scale=scale)
+    embeddings, numbers = overlapping(300, 24, classes, scale=scale)
     numbers[numbers == 1] *= np.random.default_rng(5).integers(0, 2, int((numbers == 1).sum()))
     head = fit(embeddings, numbers, LogisticSettings(inverse_regularization=c, balanced=balanced))
     model = oracle(embeddings, numbers, c, "balanced" if balanced else None)
-    others, _ = data(500, 24, classes, seed=1, scale=scale)
-    expected = model.predict_proba(others.astype(np.float64) / np.sqrt(norm(embeddings)))
+    others, _ = overlapping(500, 24, classes, seed=1, scale=scale)
+    expected = model.predict_proba(others.astype(np.float64) / np.sqrt(mean_squared_norm(embeddings)))
     np.testing.assert_allclose(predicted(head, others), expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("classes", [2, 4])
 @pytest.mark.parametrize("rows", [8, 60, 400])
 def test_a_warm_fit_is_the_cold_fit(classes: int, rows: int) -> None:
-    embeddings, numbers = data(rows, 48, classes)
-    settings, fitter, warm = LogisticSettings(), LogisticFitter(), None
+    embeddings, numbers = overlapping(rows, 48, classes)
+    fitter, warm = LogisticFitter(LogisticSettings()), None
     for step in range(classes, rows + 1, max(1, rows // 20)):
-        warm = fit(embeddings[:step], numbers[:step], settings, warm, fitter)
-    warm = fit(embeddings, numbers, settings, warm, fitter)
-    cold = fit(embeddings, numbers, settings)
-    others, _ = data(1_000, 48, classes, seed=1)
+        warm = fit(embeddings[:step], numbers[:step], None, warm, fitter)
+    warm = fit(embeddings, numbers, None, warm, fitter)
+    cold = fit(embeddings, numbers)
+    others, _ = overlapping(1_000, 48, classes, seed=1)
     np.testing.assert_allclose(predicted(warm, others), predicted(cold, others), atol=1e-5)
 
 
 def test_a_warm_fit_ranks_a_pool_as_a_tightly_converged_one() -> None:
-    embeddings, numbers = data(400, 48, 2)
-    warm = fit(embeddings[:350], numbers[:350], LogisticSettings())
-    warm = fit(embeddings, numbers, LogisticSettings(), warm)
+    embeddings, numbers = overlapping(400, 48, 2)
+    warm = fit(embeddings[:350], numbers[:350])
+    warm = fit(embeddings, numbers, None, warm)
     model = oracle(embeddings, numbers, 10.0, None)
-    others, _ = data(20_000, 48, 2, seed=1)
+    others, _ = overlapping(20_000, 48, 2, seed=1)
     doubt = -np.abs(predicted(warm, others)[:, 1] - 0.5)
-    expected = -np.abs(model.predict_proba(others.astype(np.float64) / np.sqrt(norm(embeddings)))[:, 1] - 0.5)
+    expected = -np.abs(
+        model.predict_proba(others.astype(np.float64) / np.sqrt(mean_squared_norm(embeddings)))[:, 1] - 0.5
+    )
     top, wanted = np.argsort(-doubt)[:50], np.argsort(-expected)[:50]
     # One may differ where two items' probabilities are nearer than float32 tells apart.
     assert len(set(top.tolist()) & set(wanted.tolist())) >= 49
 
 
 def test_a_label_that_was_not_seen_is_not_of_the_head_and_one_that_comes_later_is() -> None:
-    embeddings, numbers = data(200, 16, 4)
+    embeddings, numbers = overlapping(200, 16, 4)
     two = np.isin(numbers, [1, 3])
-    first = fit(embeddings[two], numbers[two], LogisticSettings())
-    assert first.labels == ("b", "d")
+    first = fit(embeddings[two], numbers[two])
+    assert first.labels == ("class 1", "class 3")
     assert first.weights.shape == (1, 16)
-    all_four = fit(embeddings, numbers, LogisticSettings(), first)
+    all_four = fit(embeddings, numbers, None, first)
     assert all_four.labels == LABELS
-    again = fit(embeddings[two], numbers[two], LogisticSettings(), all_four)
+    again = fit(embeddings[two], numbers[two], None, all_four)
     np.testing.assert_allclose(predicted(again, embeddings), predicted(first, embeddings), atol=1e-5)
-    cold = fit(embeddings, numbers, LogisticSettings())
+    cold = fit(embeddings, numbers)
     np.testing.assert_allclose(predicted(all_four, embeddings), predicted(cold, embeddings), atol=1e-5)
     np.testing.assert_allclose(all_four.offsets.mean(), 0, atol=1e-6)
 
 
 def test_one_class_is_refused() -> None:
     with pytest.raises(ValueError, match="at least two"):
-        fit(np.ones((3, 2), np.float32), np.zeros(3, np.int64), LogisticSettings())
+        fit(np.ones((3, 2), np.float32), np.zeros(3, np.int64))
 
 
 def test_items_of_one_place_with_different_labels_converge() -> None:
     embeddings = np.ones((6, 8), np.float32)
-    head = fit(embeddings, np.array([0, 1, 0, 1, 0, 1]), LogisticSettings())
+    head = fit(embeddings, np.array([0, 1, 0, 1, 0, 1]))
     np.testing.assert_allclose(predicted(head, embeddings), 0.5, atol=1e-6)
 
 
 def test_separable_labels_with_hardly_a_penalty_converge() -> None:
-    embeddings, numbers = data(40, 64, 2)
+    embeddings, numbers = overlapping(40, 64, 2)
     head = fit(embeddings, numbers, LogisticSettings(inverse_regularization=1e6))
     assert (predicted(head, embeddings).argmax(axis=1) == numbers).all()
 
 
 def test_embeddings_beyond_the_preconditioner_are_fit_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    embeddings, numbers = data(120, 32, 3)
-    usual = fit(embeddings, numbers, LogisticSettings())
+    embeddings, numbers = overlapping(120, 32, 3)
+    usual = fit(embeddings, numbers)
     monkeypatch.setattr(logistic_module, "MAX_FEATURES", 8)
-    plain = fit(embeddings, numbers, LogisticSettings())
+    plain = fit(embeddings, numbers)
     np.testing.assert_allclose(predicted(plain, embeddings), predicted(usual, embeddings), atol=1e-5)
 
 
@@ -183,32 +163,6 @@ def test_the_losses_gradient_and_hessian_are_its_derivatives() -> None:
         curve = float(np.sum(loss.hessian_product(direction.astype(np.float32)) * direction))
         assert slope == pytest.approx((up - down) / (2 * step), rel=1e-4)
         assert curve == pytest.approx((up - 2 * middle + down) / step**2, rel=1e-3)
-
-
-@pytest.mark.parametrize("c", [0.0, -1.0, 2e6, float("nan")])
-def test_settings_out_of_range_are_refused(c: float) -> None:
-    with pytest.raises(ValueError, match="more than 0 and at most 1e6"):
-        LogisticSettings(inverse_regularization=c)
-
-
-def test_a_head_comes_back_from_its_bytes_bit_for_bit() -> None:
-    embeddings, numbers = data(100, 16, 3)
-    head = fit(embeddings, numbers, LogisticSettings())
-    found = head_from_bytes(*head_to_bytes(head))
-    assert isinstance(found, LogisticHead)
-    assert found.labels == head.labels
-    np.testing.assert_array_equal(found.weights, head.weights)
-    np.testing.assert_array_equal(found.offsets, head.offsets)
-
-
-@pytest.mark.parametrize("description", ["", "{}", '{"kind": "SVM", "labels": []}', "[]"])
-def test_bytes_that_are_no_head_are_refused(description: str) -> None:
-    embeddings, numbers = data(20, 4, 2)
-    tensors, good = head_to_bytes(fit(embeddings, numbers, LogisticSettings()))
-    with pytest.raises(ValueError):
-        head_from_bytes(tensors, description)
-    with pytest.raises(ValueError):
-        head_from_bytes(tensors[:10], good)
 
 
 def test_a_training_set_follows_labels_as_they_come_change_and_go() -> None:
