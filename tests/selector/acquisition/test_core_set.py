@@ -90,6 +90,15 @@ def test_any_small_pool_with_many_ties_is_picked_from_as_by_brute_force(data: st
         check(points, view, data.draw(st.integers(1, size + 2)))
 
 
+def test_picks_do_not_depend_on_how_many_candidates_are_measured_in_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("_FEWEST", 1), ("_MOST", 2), ("_STAY", 1)):
+        monkeypatch.setattr(f"services.selector.acquisition.core_set.{name}", value)
+    # Distances on a grid are full of ties, and 0.1 is not a number that float32 adds up exactly.
+    grid = np.random.default_rng(4).integers(-2, 3, (150, 3)) * 0.1 + 3.0
+    for points in (grid.astype(np.float16), normal(300, 4)):
+        check(points, view_of(points, labeled=[7, 40], reserved=[60]), 60)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_radius_is_at_most_twice_the_least_that_k_centers_can_reach(seed: int) -> None:
     points = normal(13, 2, seed)
@@ -144,10 +153,14 @@ def test_kept_distances_follow_labels_reservations_and_a_growing_pool() -> None:
 
 
 def test_a_pool_that_grows_to_another_place_is_measured_about_its_new_mean() -> None:
-    points = np.concatenate([normal(400, 16, mean=1_000.0, spread=2), normal(8_000, 16, mean=-1_000.0, spread=2)])
+    points = np.concatenate([normal(40, 16, mean=1_000.0, spread=2), normal(8_000, 16, mean=-1_000.0, spread=2)])
     shelf = Shelf(1 << 30)
-    check(points[:400], view_of(points[:400], labeled=[5], shelf=shelf), 20)
-    check(points, view_of(points, labeled=[5, 2_000], shelf=shelf), 20)
+    check(points[:40], view_of(points[:40], labeled=[5], shelf=shelf), 20)
+    view = view_of(points, labeled=[5, 2_000], shelf=shelf)
+    check(points, view, 20)
+    distances = Distances(view, view.embeddings)
+    squared = distances.to_labeled().squared
+    assert distances.uncertainty(squared)[40:].max() < np.median(squared) / 100
 
 
 def test_only_new_labels_and_new_rows_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,6 +209,14 @@ def test_duplicates_of_centers_are_at_distance_0_and_come_last(mean: float) -> N
     assert np.count_nonzero(picks.scores) == 38
     assert (picks.scores[38:] == 0).all()
     assert picks.rows[38:].tolist() == sorted(picks.rows[38:])
+
+
+def test_thousands_of_duplicates_end_with_the_lowest_rows() -> None:
+    points = np.tile(normal(7, 33, mean=7.0, spread=3.3), (1_000, 1))
+    view = view_of(points, labeled=[301])
+    picks = core_set(view, 30, DEFAULTS, GENERATOR)
+    assert picks.rows.tolist() == greedy(points, view, 30)[0]
+    assert np.count_nonzero(picks.scores) == 6
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 300.0])
