@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from services.selector.acquisition.bald import BALD
+from services.selector.acquisition.batch_bald import BATCH_BALD
 from services.selector.acquisition.contrastive import CONTRASTIVE
 from services.selector.acquisition.core_set import CORESET
 from services.selector.acquisition.dfal import DFAL
@@ -13,6 +15,7 @@ from services.selector.acquisition.goral import GORAL
 from services.selector.acquisition.kinds import AcquisitionFunction
 from services.selector.acquisition.margin import MARGIN
 from services.selector.acquisition.max_entropy import MAX_ENTROPY
+from services.selector.acquisition.power_bald import POWER_BALD
 from services.selector.acquisition.random import RANDOM
 from services.selector.acquisition.variation_ratio import VARIATION_RATIO
 
@@ -23,6 +26,9 @@ REGISTRY: Final[Mapping[str, AcquisitionFunction]] = {
         MAX_ENTROPY,
         VARIATION_RATIO,
         MARGIN,
+        BALD,
+        BATCH_BALD,
+        POWER_BALD,
         EGL,
         DFAL,
         GORAL,

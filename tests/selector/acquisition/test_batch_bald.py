@@ -109,6 +109,23 @@ def test_candidates_that_the_bound_leaves_out_would_not_have_been_picked(seed):
     assert len(asked) < 300, "the bound leaves candidates out"
 
 
+def test_candidates_that_added_little_before_are_not_evaluated_again(monkeypatch):
+    probs = correlated(20, 400, 3)
+    copies = np.repeat(probs[:, [int(np.argmax(bald(probs)))]], 500, axis=1)
+    evaluated, gains = [], module._Candidates._gains
+
+    def counted(self, places, known):
+        evaluated.append(len(places))
+        return gains(self, places, known)
+
+    monkeypatch.setattr(module._Candidates, "_gains", counted)
+    pick(np.concatenate([copies, probs], axis=1), 2)
+    assert sum(evaluated) > 500, "all copies have the highest bound until they are evaluated"
+    evaluated.clear()
+    pick(np.concatenate([copies, probs], axis=1), 5)
+    assert sum(evaluated) < 2 * 500
+
+
 def test_the_first_pick_is_that_of_bald_and_asks_for_no_other_row():
     probs, asked = dirichlet(10, 500, 4), []
     picks = pick(probs, 1, asked=asked)
