@@ -9,6 +9,7 @@ from services.selector.acquisition.bald import BALD
 from services.selector.acquisition.batch_bald import BATCH_BALD
 from services.selector.acquisition.contrastive import CONTRASTIVE
 from services.selector.acquisition.core_set import CORESET
+from services.selector.acquisition.dal import DAL
 from services.selector.acquisition.dfal import DFAL
 from services.selector.acquisition.egl import EGL
 from services.selector.acquisition.goral import GORAL
@@ -34,5 +35,6 @@ REGISTRY: Final[Mapping[str, AcquisitionFunction]] = {
         GORAL,
         CONTRASTIVE,
         CORESET,
+        DAL,
     )
 }
