@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from services.pools import PoolStore
 from services.selector.answers import ANSWERS
+from services.selector.choosing import Choosing
 from services.selector.embedding import GrpcEmbedder
 from services.selector.fitting import Fitting
 from services.selector.following import Following
@@ -20,10 +21,19 @@ from services.selector.predicting import Predicting
 from services.selector.projects import Projects
 from services.selector.recording import Recording
 from services.selector.residents import Residents
-from services.selector.scoring import Products
+from services.selector.scoring import Products, Shelf
 from services.selector.selecting import Selecting
 from services.selector.servicer import SelectorServicer, UseCases
-from services.selector.state import RedisHeads, RedisLabels, RedisLog, RedisProjects, RedisReservations, connect
+from services.selector.signalling import Signalling
+from services.selector.state import (
+    RedisHeads,
+    RedisLabels,
+    RedisLog,
+    RedisProjects,
+    RedisReservations,
+    RedisSignals,
+    connect,
+)
 from services.selector.stores import Stores
 from services.serving import Service, add_options, options_from, run
 
@@ -31,7 +41,7 @@ _GIB = 1 << 30
 _EMBEDDER = "127.0.0.1:50051"
 
 
-def build(*, data: str, redis: str, embedder: str, memory_bytes: int, threads: int) -> Service:
+def build(*, data: str, redis: str, embedder: str, memory_bytes: int, kept_bytes: int, threads: int) -> Service:
     """Returns a selector.
 
     Args:
@@ -39,6 +49,7 @@ def build(*, data: str, redis: str, embedder: str, memory_bytes: int, threads: i
         redis: the URL of the Redis that holds projects. It need not answer yet.
         embedder: host:port of the embedder, for Predict on texts. It need not answer yet.
         memory_bytes: what pools and projects may take in memory before the longest unused ones are dropped.
+        kept_bytes: what scores, distances and the like may take beside them before the longest unused ones are dropped.
         threads: how many threads score a pool.
     """
     # Products of a head are small: threads inside one cost more than they save, and there is another head to fit.
@@ -52,15 +63,16 @@ def build(*, data: str, redis: str, embedder: str, memory_bytes: int, threads: i
         labels=RedisLabels(client),
         reservations=RedisReservations(client),
         heads=RedisHeads(client),
+        signals=RedisSignals(client),
         embedder=texts,
     )
-    residents = Residents(memory_bytes, products, pools)
+    residents, shelf = Residents(memory_bytes, pools), Shelf(kept_bytes)
     following = Following(stores, residents)
-    fitting = Fitting(stores, residents, following, products)
+    fitting = Fitting(stores, residents, following, products, shelf, Signalling(stores))
     servicer = SelectorServicer(
         UseCases(
             projects=Projects(stores),
-            selecting=Selecting(stores, residents, following, fitting, products),
+            selecting=Selecting(stores, residents, following, fitting, Choosing(products, shelf), products),
             recording=Recording(stores, residents, following, fitting),
             predicting=Predicting(stores, residents, following, fitting, products),
         )
@@ -103,6 +115,12 @@ def main() -> int:
         help="memory that pools and projects may take before the longest unused ones are dropped (%(default)s)",
     )
     parser.add_argument(
+        "--kept-gib",
+        type=float,
+        default=1.0,
+        help="memory that scores, distances and other things kept between calls may take beside them (%(default)s)",
+    )
+    parser.add_argument(
         "--threads", type=int, default=os.cpu_count() or 1, help="threads that score a pool (%(default)s)"
     )
     add_options(parser, port=50052)
@@ -113,6 +131,8 @@ def main() -> int:
         parser.error("--redis or PREPAL_REDIS_URL must name the Redis that holds projects")
     if arguments.memory_gib <= 0:
         parser.error(f"--memory-gib must be more than 0, got {arguments.memory_gib:g}")
+    if arguments.kept_gib <= 0:
+        parser.error(f"--kept-gib must be more than 0, got {arguments.kept_gib:g}")
     if arguments.threads < 1:
         parser.error(f"--threads must be at least 1, got {arguments.threads}")
     try:
@@ -126,6 +146,7 @@ def main() -> int:
             redis=arguments.redis,
             embedder=arguments.embedder,
             memory_bytes=int(arguments.memory_gib * _GIB),
+            kept_bytes=int(arguments.kept_gib * _GIB),
             threads=arguments.threads,
         )
 

@@ -70,3 +70,10 @@ class Availability:
         free |= self._holders[:rows] == self._numbers.get(annotator, _NOBODY - 1)
         free &= ~self._settled[:rows]
         return free
+
+    def held_by_others(self, annotator: str, now_ms: int, rows: int) -> Rows:
+        """Returns which of the first `rows` rows somebody else holds, ascending; none that is labeled or skipped."""
+        held = self._until_ms[:rows] > now_ms
+        held &= self._holders[:rows] != self._numbers.get(annotator, _NOBODY - 1)
+        held &= ~self._settled[:rows]
+        return np.flatnonzero(held)

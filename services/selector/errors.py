@@ -86,6 +86,43 @@ class HeadNotFit(Exception):
         )
 
 
+class HeadUnsupported(Exception):
+    """A head cannot tell what an acquisition function needs.
+
+    Args:
+        acquisition: the function's name.
+        kind: the head's.
+        missing: what it cannot tell.
+        served: the functions that it serves.
+        kinds: heads that serve the function.
+    """
+
+    def __init__(self, acquisition: str, kind: str, missing: str, served: Sequence[str], kinds: Sequence[str]) -> None:
+        super().__init__(
+            f"{acquisition} needs {missing}, which a head of kind {kind} does not have; choose one of "
+            f"{', '.join(served)}, or change the head with UpdateProject to {' or '.join(kinds)}"
+        )
+
+
+class ParametersUnused(Exception):
+    """A request sets parameters that its acquisition function does not read."""
+
+    def __init__(self, acquisition: str, unused: Sequence[str], used: Sequence[str]) -> None:
+        super().__init__(
+            f"parameters must be such as {acquisition} reads ({', '.join(used)}), got {', '.join(unused)}; leave it out"
+        )
+
+
+class AcquisitionNotInstalled(Exception):
+    """A project names an acquisition function of a package that is not installed (any more)."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"acquisition function {name!r} is not installed in the selector; install its package there, or choose "
+            "another function"
+        )
+
+
 class BackboneMismatch(Exception):
     """A pool's embeddings are not comparable with those the project's head is fit on."""
 

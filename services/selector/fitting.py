@@ -9,10 +9,11 @@ import time
 import numpy as np
 
 from services.selector.following import Following
-from services.selector.heads import LogisticHead, TrainingSet
+from services.selector.heads import Head, TrainingSet
 from services.selector.metrics import FIT_SECONDS
 from services.selector.residents import Residents
-from services.selector.scoring import Products
+from services.selector.scoring import Products, Shelf, mean_squared_norm, pool_embeddings
+from services.selector.signalling import Signalling
 from services.selector.stores import PoolSnapshot, StoredHead, Stores
 from services.selector.workspace import Basis, Workspace
 
@@ -27,13 +28,25 @@ class Fitting:
         residents: the projects in memory.
         following: what brings a workspace up to date.
         products: what multiplies.
+        shelf: what keeps norms.
+        signalling: what measures stopping signals of new heads.
     """
 
-    def __init__(self, stores: Stores, residents: Residents, following: Following, products: Products) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        residents: Residents,
+        following: Following,
+        products: Products,
+        shelf: Shelf,
+        signalling: Signalling,
+    ) -> None:
         self._stores = stores
         self._residents = residents
         self._following = following
         self._products = products
+        self._shelf = shelf
+        self._signalling = signalling
         self._background: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
 
@@ -88,28 +101,25 @@ class Fitting:
                 if training is None:
                     training = TrainingSet(snapshot.dimension)
                     changed = {row: numbers[label] for row, label in rows.label_of.items()}
-                squares, scores, fitter = workspace.squares, workspace.scores, workspace.fitter
+                fitter = workspace.fitter
 
-            def work() -> tuple[LogisticHead, tuple[int, float]]:
+            def work() -> Head:
                 _follow(training, changed, snapshot)
-                known, total = squares
-                total += self._products.sum_of_squares(snapshot.blocks(), known) if known < len(snapshot) else 0.0
-                start = base.head if base is not None and isinstance(base.head, LogisticHead) else None
-                norm = total / len(snapshot) or 1.0
-                head = fitter.fit(training.features, training.classes, project.labels, norm, project.logistic, start)
-                return head, (max(known, len(snapshot)), total)
+                norm = mean_squared_norm(pool_embeddings(self._products, self._shelf, snapshot, project.pool))
+                start = None if base is None else base.head
+                return fitter.fit(training.features, training.classes, project.labels, norm, start)
 
             begun = time.perf_counter()
-            head, squares = await asyncio.to_thread(work)
+            head = await asyncio.to_thread(work)
             FIT_SECONDS.observe(time.perf_counter() - begun)
             version = await self._stores.heads.put(
                 workspace.name, uid, 0 if base is None else base.version, basis.label_version, basis.text(), head
             )
             async with workspace.lock:
-                if workspace.scores is not scores:
+                if workspace.rows is not rows:
                     # Another project has the name by now, or another pool.
                     return
-                workspace.training, workspace.squares = training, squares
+                workspace.training = training
                 if version is not None:
                     workspace.head = StoredHead(
                         version=version, label_version=basis.label_version, basis=basis.text(), head=head
@@ -117,6 +127,9 @@ class Fitting:
                 else:
                     # Another replica was first; its head counts.
                     workspace.head = await self._stores.heads.newest(workspace.name)
+                fitted = workspace.head
+            if version is not None and fitted is not None:
+                await self._signalling.note(workspace, uid, fitted, len(training), snapshot)
         finally:
             workspace.fit = None
             workspace.users -= 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -10,10 +11,11 @@ from prepal.tensors import pack
 from prepal.v1 import embedder_pb2, selector_pb2
 
 from services.pools import Item
-from services.selector.heads import LogisticSettings
+from services.selector.heads import HeadSettings, LogisticSettings, McDropoutSettings, SvmSettings
 from services.selector.predicting import Predicted
 from services.selector.project import LabelRecord, Project, ProjectStatus, Recorded
 from services.selector.selection import Selection
+from services.selector.stopping import StoppingSignals, stabilised
 
 _PREFIX = "ACQUISITION_"
 
@@ -30,9 +32,13 @@ def project_message(project: Project) -> selector_pb2.Project:
         pool=project.pool,
         labels=project.labels,
         acquisition=_acquisition(project.acquisition),
+        custom_acquisition=_custom(project.acquisition),
         cold_start=_acquisition(project.cold_start),
         reservation=_duration(project.reservation_ms),
-        logistic=_logistic(project.logistic),
+        logistic=_logistic(project.head),
+        mc_dropout=_mc_dropout(project.head),
+        svm=_svm(project.head),
+        parameters=_parameters(project.parameters),
         fingerprint=project.fingerprint,
         created_at=_timestamp(project.created_ms),
     )
@@ -52,6 +58,25 @@ def status_message(status: ProjectStatus, items: int) -> selector_pb2.ProjectSta
     )
 
 
+def stopping_message(history: Sequence[StoppingSignals]) -> selector_pb2.Stopping:
+    """Returns stopping signals, the oldest first."""
+    return selector_pb2.Stopping(
+        history=[
+            selector_pb2.StoppingSignals(
+                labeled=found.labeled,
+                head_version=found.head_version,
+                since=found.since,
+                agreement=found.agreement,
+                change=found.change,
+                uncertainty=found.uncertainty,
+                expected_error=found.expected_error,
+            )
+            for found in history
+        ],
+        stabilised=stabilised(history),
+    )
+
+
 def selection_message(selection: Selection) -> selector_pb2.SelectResponse:
     """Returns what Select answers."""
     timing = selection.timing
@@ -63,6 +88,7 @@ def selection_message(selection: Selection) -> selector_pb2.SelectResponse:
         probabilities=None if selection.probabilities is None else pack(selection.probabilities),
         labels=selection.labels,
         acquisition=_acquisition(selection.acquisition),
+        custom_acquisition=_custom(selection.acquisition),
         cold_start=selection.cold_start,
         head_version=selection.head_version,
         pool_version=selection.pool_version,
@@ -110,14 +136,61 @@ def _item(item: Item) -> embedder_pb2.Item:
 
 
 def _acquisition(name: str) -> selector_pb2.Acquisition:
+    if _custom(name):
+        return selector_pb2.ACQUISITION_UNSPECIFIED
     return cast(selector_pb2.Acquisition, selector_pb2.Acquisition.Value(_PREFIX + name))
 
 
-def _logistic(settings: LogisticSettings) -> selector_pb2.LogisticHead:
+def _custom(name: str) -> str:
+    """Returns the name of an installed function, which has a dot; "" for one of ours."""
+    return name if "." in name else ""
+
+
+def _logistic(settings: HeadSettings) -> selector_pb2.LogisticHead | None:
+    if not isinstance(settings, LogisticSettings):
+        return None
     return selector_pb2.LogisticHead(
-        inverse_regularization=settings.inverse_regularization,
-        class_weight=selector_pb2.CLASS_WEIGHT_BALANCED if settings.balanced else selector_pb2.CLASS_WEIGHT_UNSPECIFIED,
+        inverse_regularization=settings.inverse_regularization, class_weight=_class_weight(settings.balanced)
     )
+
+
+def _mc_dropout(settings: HeadSettings) -> selector_pb2.McDropoutHead | None:
+    if not isinstance(settings, McDropoutSettings):
+        return None
+    return selector_pb2.McDropoutHead(
+        hidden=settings.hidden,
+        dropout=settings.dropout,
+        class_weight=_class_weight(settings.balanced),
+        inverse_regularization=settings.inverse_regularization,
+        learning_rate=settings.learning_rate,
+        max_epochs=settings.max_epochs,
+    )
+
+
+def _svm(settings: HeadSettings) -> selector_pb2.SvmHead | None:
+    if not isinstance(settings, SvmSettings):
+        return None
+    return selector_pb2.SvmHead(
+        inverse_regularization=settings.inverse_regularization, class_weight=_class_weight(settings.balanced)
+    )
+
+
+def _class_weight(balanced: bool) -> selector_pb2.ClassWeight:
+    return selector_pb2.CLASS_WEIGHT_BALANCED if balanced else selector_pb2.CLASS_WEIGHT_UNSPECIFIED
+
+
+def _parameters(values: Mapping[str, Any]) -> selector_pb2.AcquisitionParameters:
+    message = selector_pb2.AcquisitionParameters()
+    for name, value in values.items():
+        if name == "posterior":
+            message.posterior = cast(selector_pb2.Posterior, selector_pb2.Posterior.Value(f"POSTERIOR_{value}"))
+        elif name == "representation":
+            message.representation = cast(
+                selector_pb2.Representation, selector_pb2.Representation.Value(f"REPRESENTATION_{value}")
+            )
+        else:
+            setattr(message, name, value)
+    return message
 
 
 def _duration(milliseconds: int) -> Duration:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from services.selector.heads import LogisticSettings
+from services.selector.heads import HeadSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,7 +20,8 @@ class Project:
         acquisition: name of the acquisition function Select uses when the request names none.
         cold_start: name of the one it uses while no head can be fit.
         reservation_ms: how long Select reserves items when the request does not say; 0 for not at all.
-        logistic: the head's settings.
+        head: the head's settings.
+        parameters: fields of acquisition `Parameters` that are set.
         fingerprint: of the embeddings the head is fit on.
         created_ms: when the project was created, milliseconds since 1970.
     """
@@ -29,7 +32,8 @@ class Project:
     acquisition: str
     cold_start: str
     reservation_ms: int
-    logistic: LogisticSettings
+    head: HeadSettings
+    parameters: Mapping[str, Any]
     fingerprint: str
     created_ms: int
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from services.pools import PoolNotFound
 from services.selector.errors import TooManyLabels
-from services.selector.heads import LogisticSettings
+from services.selector.heads import HeadSettings
 from services.selector.project import Project, ProjectStatus
+from services.selector.served import check_served, function_named
+from services.selector.stopping import StoppingSignals
 from services.selector.stores import Stores
 
 MAX_LABELS = 1_000
@@ -25,7 +29,8 @@ class Definition:
     acquisition: str
     cold_start: str
     reservation_ms: int
-    logistic: LogisticSettings
+    head: HeadSettings
+    parameters: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,21 +41,25 @@ class Update:
     acquisition: str | None
     cold_start: str | None
     reservation_ms: int | None
-    logistic: LogisticSettings | None
+    head: HeadSettings | None
+    parameters: Mapping[str, Any] | None
 
     def __call__(self, project: Project) -> Project:
-        """Returns the changed settings. Raises TooManyLabels."""
+        """Returns the changed settings. Raises TooManyLabels or HeadUnsupported."""
         labels = tuple(dict.fromkeys((*project.labels, *self.add_labels)))
         if len(labels) > MAX_LABELS:
             raise TooManyLabels(len(labels), MAX_LABELS)
-        return replace(
+        changed = replace(
             project,
             labels=labels,
             acquisition=self.acquisition or project.acquisition,
             cold_start=self.cold_start or project.cold_start,
             reservation_ms=project.reservation_ms if self.reservation_ms is None else self.reservation_ms,
-            logistic=self.logistic or project.logistic,
+            head=self.head or project.head,
+            parameters=project.parameters if self.parameters is None else self.parameters,
         )
+        check_served(function_named(changed.acquisition), changed.head)
+        return changed
 
 
 class Projects:
@@ -66,7 +75,11 @@ class Projects:
         self._stores = stores
 
     async def create(self, definition: Definition) -> Project:
-        """Creates a project, or returns the one of the same definition. Raises PoolNotFound or ProjectExists."""
+        """Creates a project, or returns the one of the same definition.
+
+        Raises PoolNotFound, ProjectExists or HeadUnsupported.
+        """
+        check_served(function_named(definition.acquisition), definition.head)
         pool = await asyncio.to_thread(self._stores.pools.open, definition.pool)
         return await self._stores.projects.create(
             Project(
@@ -76,19 +89,21 @@ class Projects:
                 acquisition=definition.acquisition,
                 cold_start=definition.cold_start,
                 reservation_ms=definition.reservation_ms,
-                logistic=definition.logistic,
+                head=definition.head,
+                parameters=definition.parameters,
                 fingerprint=pool.definition.fingerprint,
                 created_ms=time.time_ns() // 1_000_000,
             )
         )
 
-    async def get(self, name: str) -> tuple[Project, ProjectStatus, int]:
-        """Returns a project, its counts, and the items of its pool; 0 while there is no such pool.
+    async def get(self, name: str) -> tuple[Project, ProjectStatus, int, Sequence[StoppingSignals]]:
+        """Returns a project, its counts, the items of its pool, 0 while there is no such pool, and stopping signals.
 
         Raises ProjectNotFound.
         """
         project, status = await self._stores.projects.status(name)
-        return project, status, await asyncio.to_thread(self._items, project.pool)
+        signals = await self._stores.signals.history(name)
+        return project, status, await asyncio.to_thread(self._items, project.pool), signals
 
     async def page(self, after: str, size: int) -> tuple[list[Project], bool]:
         """Returns up to `size` projects that follow a name, in order of name, and whether there are more."""
@@ -97,7 +112,7 @@ class Projects:
         return projects, len(names) > size
 
     async def update(self, name: str, update: Update) -> Project:
-        """Changes settings. Raises ProjectNotFound or TooManyLabels."""
+        """Changes settings. Raises ProjectNotFound, TooManyLabels or HeadUnsupported."""
         return await self._stores.projects.update(name, update)
 
     async def delete(self, name: str) -> bool:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from prepal.v1 import selector_pb2
 
-from services.selector.acquisition import REGISTRY, OfGenerator
-from services.selector.heads import LogisticSettings
+from services.selector.acquisition import RANGES, REGISTRY, Representation, installed
+from services.selector.heads import HeadSettings, LogisticSettings, McDropoutSettings, PosteriorKind, SvmSettings
 from services.selector.messages import acquisition_name
 from services.selector.project import Cleared, Entry, Labeled, Skipped
 from services.selector.projects import MAX_LABELS, Definition, Update
 from services.selector.selection import SelectionRequest
+from services.selector.served import is_cold_start
 from services.serving import Checks, shown
 
 MAX_K: Final = 1_000
@@ -27,10 +28,10 @@ _MAX_TEXT: Final = 100_000
 _NAME_BYTES: Final = 256
 _DAY_MS: Final = 24 * 60 * 60 * 1_000
 _RESERVATION_MS: Final = 10 * 60 * 1_000
-_INVERSE_REGULARIZATION: Final = 10.0
-_MAX_INVERSE_REGULARIZATION: Final = 1e6
-_ACQUISITION: Final = "MAX_ENTROPY"
 _COLD_START: Final = "RANDOM"
+
+_NamesAcquisition = selector_pb2.CreateProjectRequest | selector_pb2.UpdateProjectRequest | selector_pb2.SelectRequest
+_NamesHead = selector_pb2.CreateProjectRequest | selector_pb2.UpdateProjectRequest
 
 
 def definition_from(request: selector_pb2.CreateProjectRequest) -> Definition:
@@ -41,19 +42,21 @@ def definition_from(request: selector_pb2.CreateProjectRequest) -> Definition:
     if not 2 <= len(request.labels) <= MAX_LABELS:
         checks.refuse("labels", f"labels must be between 2 and {MAX_LABELS} different names, got {len(request.labels)}")
     _check_labels(checks, "labels", request.labels)
-    acquisition = _acquisition(checks, "acquisition", request.acquisition)
+    acquisition = _acquisition(checks, request)
     cold_start = _cold_start(checks, request.cold_start)
     reservation_ms = _reservation_ms(checks, request.reservation) if request.HasField("reservation") else None
-    logistic = _logistic(checks, request.logistic)
+    head = _head(checks, request) or LogisticSettings()
+    parameters = _parameters(checks, request.parameters)
     checks.done()
     return Definition(
         name=request.name,
         pool=request.pool,
         labels=tuple(request.labels),
-        acquisition=acquisition or _ACQUISITION,
+        acquisition=acquisition or ("MARGIN" if isinstance(head, SvmSettings) else "MAX_ENTROPY"),
         cold_start=cold_start or _COLD_START,
         reservation_ms=_RESERVATION_MS if reservation_ms is None else reservation_ms,
-        logistic=logistic,
+        head=head,
+        parameters=parameters,
     )
 
 
@@ -66,10 +69,11 @@ def update_from(request: selector_pb2.UpdateProjectRequest) -> Update:
     _check_labels(checks, "add_labels", request.add_labels)
     update = Update(
         add_labels=tuple(request.add_labels),
-        acquisition=_acquisition(checks, "acquisition", request.acquisition),
+        acquisition=_acquisition(checks, request),
         cold_start=_cold_start(checks, request.cold_start),
         reservation_ms=_reservation_ms(checks, request.reservation) if request.HasField("reservation") else None,
-        logistic=_logistic(checks, request.logistic) if request.HasField("logistic") else None,
+        head=_head(checks, request),
+        parameters=_parameters(checks, request.parameters) if request.HasField("parameters") else None,
     )
     checks.done()
     return update
@@ -85,14 +89,20 @@ def selection_from(request: selector_pb2.SelectRequest) -> SelectionRequest:
     found = SelectionRequest(
         project=request.project,
         k=request.k,
-        acquisition=_acquisition(checks, "acquisition", request.acquisition),
+        acquisition=_acquisition(checks, request),
         annotator=request.annotator,
         reservation_ms=_reservation_ms(checks, request.reservation) if request.HasField("reservation") else None,
         seed=request.seed if request.HasField("seed") else None,
         request_id=request.request_id,
         digest=digest_of(request),
         allow_stale_head=request.allow_stale_head,
+        parameters=_parameters(checks, request.parameters),
+        max_similarity=request.max_similarity if request.HasField("max_similarity") else None,
     )
+    if found.max_similarity is not None and not 0 < found.max_similarity <= 1:
+        checks.refuse(
+            "max_similarity", f"max_similarity must be more than 0 and at most 1, got {found.max_similarity:g}"
+        )
     checks.done()
     return found
 
@@ -181,8 +191,23 @@ def _check_labels(checks: Checks, field: str, labels: Sequence[str]) -> None:
             )
 
 
-def _acquisition(checks: Checks, field: str, value: selector_pb2.Acquisition) -> str | None:
-    """Returns an acquisition function's name; None when it is not set."""
+def _acquisition(checks: Checks, request: _NamesAcquisition) -> str | None:
+    """Returns an acquisition function's name, ours or an installed one's; None when it is not set."""
+    custom = request.custom_acquisition
+    if not custom:
+        return _built_in(checks, "acquisition", request.acquisition)
+    if request.acquisition != selector_pb2.ACQUISITION_UNSPECIFIED:
+        checks.refuse("custom_acquisition", f"custom_acquisition must be empty beside acquisition, got {shown(custom)}")
+    elif custom not in installed():
+        names = ", ".join(sorted(installed())) or "there is none"
+        checks.refuse(
+            "custom_acquisition",
+            f"custom_acquisition must be one of the functions installed in the selector ({names}), got {shown(custom)}",
+        )
+    return custom
+
+
+def _built_in(checks: Checks, field: str, value: selector_pb2.Acquisition) -> str | None:
     if value == selector_pb2.ACQUISITION_UNSPECIFIED:
         return None
     try:
@@ -195,11 +220,31 @@ def _acquisition(checks: Checks, field: str, value: selector_pb2.Acquisition) ->
 
 
 def _cold_start(checks: Checks, value: selector_pb2.Acquisition) -> str | None:
-    name = _acquisition(checks, "cold_start", value)
-    possible = [name for name, function in REGISTRY.items() if isinstance(function, OfGenerator)]
+    name = _built_in(checks, "cold_start", value)
+    possible = [name for name, function in REGISTRY.items() if is_cold_start(function)]
     if name in REGISTRY and name not in possible:
-        checks.refuse("cold_start", f"cold_start must need no head: {', '.join(possible)}, got {name}")
+        checks.refuse("cold_start", f"cold_start must need neither head nor labels: {', '.join(possible)}, got {name}")
     return name
+
+
+def _parameters(checks: Checks, message: selector_pb2.AcquisitionParameters) -> dict[str, Any]:
+    """Returns the fields that are set, by name."""
+    found: dict[str, Any] = {}
+    for name, allowed in RANGES.items():
+        if message.HasField(name):
+            value = found[name] = getattr(message, name)
+            if value not in allowed:
+                checks.refuse(f"parameters.{name}", f"parameters.{name} must be {allowed}, got {value:g}")
+    for name, kind, number in (
+        ("posterior", PosteriorKind, int(message.posterior)),
+        ("representation", Representation, int(message.representation)),
+    ):
+        if number > len(kind):
+            checks.refuse(f"parameters.{name}", f"parameters.{name} must be one of {', '.join(kind)}, got {number}")
+        elif number:
+            # The values on the wire are numbered as the kinds are listed.
+            found[name] = list(kind)[number - 1].value
+    return found
 
 
 def _reservation_ms(checks: Checks, reservation: Duration) -> int:
@@ -211,20 +256,35 @@ def _reservation_ms(checks: Checks, reservation: Duration) -> int:
     return math.ceil(reservation.seconds * 1_000 + reservation.nanos / 1_000_000)
 
 
-def _logistic(checks: Checks, head: selector_pb2.LogisticHead) -> LogisticSettings:
-    inverse, weight = head.inverse_regularization, head.class_weight
-    field = "logistic.inverse_regularization"
-    if not 0 <= inverse <= _MAX_INVERSE_REGULARIZATION:
+def _head(checks: Checks, request: _NamesHead) -> HeadSettings | None:
+    """Returns a head's settings; None when none is set."""
+    kind = request.WhichOneof("head")
+    if kind is None:
+        return None
+    head = getattr(request, kind)
+    if head.class_weight not in selector_pb2.ClassWeight.values():
         checks.refuse(
-            field, f"{field} must be more than 0 and at most 1e6, or 0 for the default of 10, got {inverse:g}"
+            f"{kind}.class_weight",
+            f"{kind}.class_weight must be CLASS_WEIGHT_UNSPECIFIED or CLASS_WEIGHT_BALANCED, "
+            f"got {int(head.class_weight)}",
         )
-        inverse = 0.0
-    if weight not in selector_pb2.ClassWeight.values():
-        checks.refuse(
-            "logistic.class_weight",
-            f"logistic.class_weight must be CLASS_WEIGHT_UNSPECIFIED or CLASS_WEIGHT_BALANCED, got {int(weight)}",
+    balanced = head.class_weight == selector_pb2.CLASS_WEIGHT_BALANCED
+    try:
+        if kind == "mc_dropout":
+            unsaid = McDropoutSettings()
+            return McDropoutSettings(
+                hidden=tuple(head.hidden),
+                dropout=head.dropout or unsaid.dropout,
+                inverse_regularization=head.inverse_regularization or unsaid.inverse_regularization,
+                learning_rate=head.learning_rate or unsaid.learning_rate,
+                max_epochs=head.max_epochs or unsaid.max_epochs,
+                balanced=balanced,
+            )
+        settings = SvmSettings if kind == "svm" else LogisticSettings
+        return settings(
+            inverse_regularization=head.inverse_regularization or settings().inverse_regularization, balanced=balanced
         )
-    return LogisticSettings(
-        inverse_regularization=inverse or _INVERSE_REGULARIZATION,
-        balanced=weight == selector_pb2.CLASS_WEIGHT_BALANCED,
-    )
+    except ValueError as error:
+        # The message begins with the field's name.
+        checks.refuse(f"{kind}.{str(error).split(maxsplit=1)[0]}", f"{kind}.{error}")
+        return None

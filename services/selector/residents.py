@@ -6,7 +6,6 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.selector.scoring import Products
 from services.selector.stores import PoolReaders
 from services.selector.workspace import Workspace
 
@@ -18,13 +17,11 @@ class Residents:
 
     Args:
         limit_bytes: memory that projects and pools may take together before some are dropped.
-        products: what multiplies.
         pools: what lets go of pools.
     """
 
-    def __init__(self, limit_bytes: int, products: Products, pools: PoolReaders) -> None:
+    def __init__(self, limit_bytes: int, pools: PoolReaders) -> None:
         self._limit_bytes = limit_bytes
-        self._products = products
         self._pools = pools
         self._workspaces: OrderedDict[str, Workspace] = OrderedDict()
         self._pool_bytes: dict[str, int] = {}
@@ -35,7 +32,7 @@ class Residents:
         """Yields the project's workspace, and keeps it while it is used."""
         workspace = self._workspaces.get(name)
         if workspace is None:
-            workspace = self._workspaces[name] = Workspace(name, self._products)
+            workspace = self._workspaces[name] = Workspace(name)
         self._workspaces.move_to_end(name)
         workspace.users += 1
         try:

@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import chain
 
 import numpy as np
+import numpy.typing as npt
 
 from services.selector.availability import Availability
 from services.selector.changes import Released
@@ -31,6 +32,7 @@ class Rows:
         self.label_of: dict[int, str] = {}
         self.per_label: Counter[str] = Counter()
         self.changed: set[int] = set()
+        self._labeled: npt.NDArray[np.int64] | None = None
         # Records of items that are not in the pool: of one that was created again and is being filled again.
         self._missing: set[str] = set()
 
@@ -47,6 +49,12 @@ class Rows:
         if pending:
             self._take_labels(sorted(pending), ledger.labels, snapshot)
         self._take_reservations(ledger, snapshot)
+
+    def labeled(self) -> npt.NDArray[np.int64]:
+        """Returns the labeled rows, (M,), ascending. Costs nothing unless a label changed."""
+        if self._labeled is None:
+            self._labeled = np.sort(np.fromiter(self.label_of, np.int64, len(self.label_of)))
+        return self._labeled
 
     def take_changed(self) -> set[int]:
         """Returns the rows whose label changed since the last call."""
@@ -70,6 +78,7 @@ class Rows:
             self._set_label(row, None if record is None else record.label)
 
     def _set_label(self, row: int, label: str | None) -> None:
+        self._labeled = None
         before = self.label_of.pop(row, None)
         if before is not None:
             self.per_label[before] -= 1

@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from services.pools import Item, PoolNotFound
-from services.selector.acquisition import REGISTRY, AcquisitionFunction, OfProbabilities, best
+from services.selector.acquisition import ScoreFunction, parameters_from
 from services.selector.changes import Changes, KeptAnswer
+from services.selector.choosing import Choice, Choosing, Situation
 from services.selector.errors import ProjectNotFound, RequestIdReused
 from services.selector.fitting import Fitting
 from services.selector.following import Following
 from services.selector.metrics import COLLISIONS, PART_SECONDS, SELECTED
 from services.selector.predictions import predict
+from services.selector.project import Project
 from services.selector.residents import Residents
 from services.selector.scoring import Products
 from services.selector.selection import (
@@ -29,22 +31,12 @@ from services.selector.selection import (
     decided_of_each,
     restored,
 )
+from services.selector.served import can_begin, check_served, check_used, function_named
 from services.selector.stores import PoolSnapshot, Proposal, StoredHead, Stores
 from services.selector.workspace import Workspace
 
 # Candidates beyond k, so that what another replica took meanwhile can be replaced without another round trip.
 _SPARE = 32
-
-
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    """Scores of every row, and what they come from."""
-
-    function: AcquisitionFunction
-    cold_start: bool
-    head: StoredHead | None
-    seed: int
-    scores: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +57,20 @@ class Selecting:
         residents: the projects in memory.
         following: what brings a workspace up to date.
         fitting: what fits heads.
+        choosing: what chooses rows.
         products: what multiplies.
     """
 
     def __init__(
-        self, stores: Stores, residents: Residents, following: Following, fitting: Fitting, products: Products
+        self,
+        stores: Stores,
+        residents: Residents,
+        following: Following,
+        fitting: Fitting,
+        choosing: Choosing,
+        products: Products,
     ) -> None:
+        self._choosing = choosing
         self._stores = stores
         self._residents = residents
         self._following = following
@@ -94,10 +94,15 @@ class Selecting:
             begun = time.perf_counter()
             head = await self._head(workspace, request.allow_stale_head)
             fit = time.perf_counter()
-            scored = await self._score(workspace, snapshot, head, request)
+            choice = self._decide(workspace, head, request)
+            if isinstance(choice.function, ScoreFunction):
+                situation = await self._situation(workspace, snapshot, request.annotator, changes.now_ms)
+                view = self._choosing.view(workspace.project, workspace.marks.uid, snapshot, head, situation)
+                async with workspace.scoring:
+                    await asyncio.to_thread(view.scores, choice.function, choice.parameters)
             score = time.perf_counter()
             timing = Timing(fit=fit - begun, score=score - fit, pick=0.0, fetch=0.0)
-            picked = await self._pick(workspace, snapshot, scored, request, timing, changes)
+            picked = await self._pick(workspace, snapshot, choice, request, timing, changes)
             if isinstance(picked, KeptAnswer):
                 # The same request is being answered beside this one.
                 return await self._repeated(workspace, request, picked)
@@ -121,59 +126,66 @@ class Selecting:
         if not stale:
             return await self._fitting.fresh(workspace)
         self._fitting.begin(workspace.name)
-        return workspace.head if workspace.basis() is not None else None
+        head = workspace.head
+        if head is not None and head.head.kind != workspace.project.head.kind:
+            # Not stale but of another kind, which may not serve the acquisition function.
+            return await self._fitting.fresh(workspace)
+        return head if workspace.basis() is not None else None
 
-    async def _score(
-        self, workspace: Workspace, snapshot: PoolSnapshot, head: StoredHead | None, request: SelectionRequest
-    ) -> _Scored:
-        function = REGISTRY[request.acquisition or workspace.project.acquisition]
-        cold_start = head is None and isinstance(function, OfProbabilities)
+    def _decide(self, workspace: Workspace, head: StoredHead | None, request: SelectionRequest) -> Choice:
+        project = workspace.project
+        function = function_named(request.acquisition or project.acquisition)
+        check_used(function, request.parameters)
+        labeled = workspace.rows is not None and bool(workspace.rows.label_of)
+        cold_start = not can_begin(function, head is not None, labeled)
         if cold_start:
-            function = REGISTRY[workspace.project.cold_start]
-        seed = secrets.randbits(64) if request.seed is None else request.seed
-        if not isinstance(function, OfProbabilities):
-            scores = function.scores(len(snapshot), np.random.default_rng(seed))
-        else:
-            assert head is not None  # noqa: S101 - the cold-start functions need no head
-            async with workspace.scoring:
-                scores = await asyncio.to_thread(workspace.scores.scores, snapshot, head.head, head.version, function)
-        return _Scored(function, cold_start, head, seed, scores)
+            function = function_named(project.cold_start)
+        check_served(function, project.head)
+        return Choice(
+            function=function,
+            cold_start=cold_start,
+            head=head,
+            seed=secrets.randbits(64) if request.seed is None else request.seed,
+            parameters=parameters_from({**project.parameters, **request.parameters}),
+            max_similarity=request.max_similarity,
+        )
 
     async def _pick(
         self,
         workspace: Workspace,
         snapshot: PoolSnapshot,
-        scored: _Scored,
+        choice: Choice,
         request: SelectionRequest,
         timing: Timing,
         changes: Changes,
     ) -> tuple[npt.NDArray[np.int64], Selection] | KeptAnswer:
-        project, spare, begun = workspace.project, _SPARE, time.perf_counter()
-        uid, handed_out = changes.marks.uid, workspace.handed_out
+        project, begun = workspace.project, time.perf_counter()
+        spare = _SPARE if isinstance(choice.function, ScoreFunction) or choice.function.extends else 0
+        uid, handed_out, again = changes.marks.uid, workspace.handed_out, False
         reservation_ms = project.reservation_ms if request.reservation_ms is None else request.reservation_ms
         while True:
             async with workspace.picking:
-                if workspace.handed_out != handed_out or spare > _SPARE:
+                if workspace.handed_out != handed_out or again:
                     # Others took items while this Select waited.
                     changes = await self._following.look(workspace)
                     if changes.marks.uid != uid:
                         raise ProjectNotFound(project.name)
-                free = await self._free(workspace, snapshot, request.annotator, changes.now_ms)
+                situation = await self._situation(workspace, snapshot, request.annotator, changes.now_ms)
                 chosen = await asyncio.to_thread(
-                    self._choose, snapshot, scored, free, request.k + spare, project.labels
+                    self._choose, project, uid, snapshot, choice, situation, request.k + spare
                 )
-                rows, count = chosen.rows, int(np.count_nonzero(free))
+                rows, count = chosen.rows, int(np.count_nonzero(situation.free))
                 selection = Selection(
                     uid=uid,
                     items=(),
                     scores=chosen.scores,
                     probabilities=chosen.probabilities,
                     labels=project.labels,
-                    acquisition=scored.function.name,
-                    cold_start=scored.cold_start,
-                    head_version=0 if scored.head is None else scored.head.version,
+                    acquisition=choice.function.name,
+                    cold_start=choice.cold_start,
+                    head_version=0 if choice.head is None else choice.head.version,
                     pool_version=snapshot.version,
-                    seed=scored.seed,
+                    seed=choice.seed,
                     remaining=max(count - request.k, 0),
                     timing=replace(timing, pick=time.perf_counter() - begun),
                 )
@@ -181,7 +193,7 @@ class Selecting:
                     annotator=request.annotator,
                     k=request.k,
                     candidates=chosen.item_ids,
-                    all_candidates=len(rows) == count,
+                    all_candidates=len(rows) < request.k + spare or len(rows) == count,
                     reservation_ms=reservation_ms,
                     record=audit_record(request, selection, snapshot.incarnation),
                     request_id=request.request_id,
@@ -198,32 +210,40 @@ class Selecting:
                 probabilities = None if chosen.probabilities is None else chosen.probabilities[at]
                 return rows[at], replace(selection, scores=chosen.scores[at], probabilities=probabilities)
             COLLISIONS.inc()
-            spare *= 2
+            spare, again = 2 * spare, True
 
-    async def _free(
-        self, workspace: Workspace, snapshot: PoolSnapshot, annotator: str, now_ms: int
-    ) -> npt.NDArray[np.bool_]:
+    async def _situation(self, workspace: Workspace, snapshot: PoolSnapshot, annotator: str, now_ms: int) -> Situation:
         async with workspace.lock:
             rows = workspace.rows
             if rows is None or rows.incarnation != snapshot.incarnation:
                 raise PoolNotFound(workspace.project.pool)
             newest = snapshot if workspace.snapshot is None else workspace.snapshot
             rows.follow(workspace.ledger, newest)
-            return rows.availability.free_for(annotator, now_ms, len(snapshot))
+            labeled = rows.labeled()
+            # The pool may have grown since this Select looked at it, and new items may be labeled already.
+            labeled = labeled[: np.searchsorted(labeled, len(snapshot))]
+            return Situation(
+                free=rows.availability.free_for(annotator, now_ms, len(snapshot)),
+                labeled=labeled,
+                labels=tuple(rows.label_of[row] for row in labeled.tolist()),
+                reserved=rows.availability.held_by_others(annotator, now_ms, len(snapshot)),
+            )
 
     def _choose(
         self,
+        project: Project,
+        uid: str,
         snapshot: PoolSnapshot,
-        scored: _Scored,
-        free: npt.NDArray[np.bool_],
+        choice: Choice,
+        situation: Situation,
         count: int,
-        labels: tuple[str, ...],
     ) -> _Chosen:
-        rows = best(scored.scores, free, count)
+        view = self._choosing.view(project, uid, snapshot, choice.head, situation)
+        picks = self._choosing.choose(view, choice, count)
         probabilities = None
-        if scored.head is not None and len(rows):
-            probabilities = predict(self._products, scored.head.head, snapshot.gather(rows), labels)
-        return _Chosen(rows, scored.scores[rows].astype(np.float32), probabilities, snapshot.ids_of(rows))
+        if choice.head is not None and len(picks.rows):
+            probabilities = predict(self._products, choice.head.head, snapshot.gather(picks.rows), project.labels)
+        return _Chosen(picks.rows, picks.scores.astype(np.float32), probabilities, snapshot.ids_of(picks.rows))
 
     async def _repeated(
         self, workspace: Workspace, request: SelectionRequest, kept: KeptAnswer | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,8 @@ class SelectionRequest:
         request_id: "" for none.
         digest: of the request without its id.
         allow_stale_head: whether any head there is will do.
+        parameters: fields of acquisition `Parameters` that are set.
+        max_similarity: cosine from which items count as duplicates; None for no such thing.
     """
 
     project: str
@@ -40,6 +42,8 @@ class SelectionRequest:
     request_id: str
     digest: str
     allow_stale_head: bool
+    parameters: Mapping[str, Any]
+    max_similarity: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,6 +19,7 @@ from services.selector.messages import (
     recorded_message,
     selection_message,
     status_message,
+    stopping_message,
 )
 from services.selector.predicting import Predicted, Predicting
 from services.selector.projects import Projects
@@ -72,8 +73,10 @@ class SelectorServicer(selector_pb2_grpc.SelectorServiceServicer):
         self, request: selector_pb2.GetProjectRequest, context: Context
     ) -> selector_pb2.GetProjectResponse:
         """Returns a project with its counts."""
-        project, status, items = await self._cases.projects.get(_name(request.project))
-        return selector_pb2.GetProjectResponse(project=project_message(project), status=status_message(status, items))
+        project, status, items, signals = await self._cases.projects.get(_name(request.project))
+        return selector_pb2.GetProjectResponse(
+            project=project_message(project), status=status_message(status, items), stopping=stopping_message(signals)
+        )
 
     async def ListProjects(
         self, request: selector_pb2.ListProjectsRequest, context: Context

@@ -13,6 +13,7 @@ from services.pools import Item, PoolDefinition, PoolStats
 from services.selector.changes import Changes, KeptAnswer, Marks
 from services.selector.heads import Head
 from services.selector.project import Entry, Project, ProjectStatus, Recorded
+from services.selector.stopping import StoppingSignals
 
 
 class PoolSnapshot(Protocol):
@@ -182,6 +183,38 @@ class HeadStore(Protocol):
         """Stores a head that was fit from version `base`: its version; None when another one came first."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Anchor:
+    """What the last stopping signals were measured on.
+
+    Attributes:
+        labeled: labeled items that head was fit on.
+        rows: of the pool then, which its stop set follows from.
+        incarnation: of the pool.
+        labels: of the head.
+        classes: what it predicted for the stop set, numbers into `labels`.
+    """
+
+    labeled: int
+    rows: int
+    incarnation: str
+    labels: tuple[str, ...]
+    classes: npt.NDArray[np.integer[Any]]
+
+
+class SignalStore(Protocol):
+    """Stopping signals. Raises StoreUnavailable, and ProjectNotFound if the project is gone."""
+
+    async def history(self, name: str) -> Sequence[StoppingSignals]:
+        """Returns signals, the oldest first."""
+
+    async def anchor(self, name: str) -> Anchor | None:
+        """Returns what the last ones were measured on; None when there are none."""
+
+    async def add(self, name: str, uid: str, signals: StoppingSignals, anchor: Anchor) -> None:
+        """Keeps signals, unless those of as new a head are there."""
+
+
 class TextEmbedder(Protocol):
     """Embeds texts with a pool's backbone."""
 
@@ -201,4 +234,5 @@ class Stores:
     labels: LabelStore
     reservations: ReservationStore
     heads: HeadStore
+    signals: SignalStore
     embedder: TextEmbedder

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 from services.selector.changes import Marks
 from services.selector.errors import ProjectNotFound
-from services.selector.heads import LogisticFitter, TrainingSet
+from services.selector.heads import Fitter, TrainingSet, fitter_for, settings_to_fields
 from services.selector.ledger import Ledger
 from services.selector.project import Project
 from services.selector.rows import Rows
-from services.selector.scoring import PoolScores, Products
-from services.selector.stores import PoolSnapshot, StoredHead
+from services.selector.stores import Anchor, PoolSnapshot, StoredHead
 
 _LABEL_BYTES = 300
 
@@ -42,11 +41,10 @@ class Basis:
 class Workspace:
     """One project in memory. Nothing of it is the truth: that is in Redis and the pool store.
 
-    Everything but `scores` changes only on the event loop, while `lock` is held.
+    Everything changes only on the event loop, while `lock` is held.
 
     Args:
         name: the project's name.
-        products: what multiplies.
 
     Attributes:
         rows: what is known by row; None before the pool was followed.
@@ -55,10 +53,11 @@ class Workspace:
         scoring: held while the pool is scored, so that one of several Selects does it for all.
         picking: held from choosing rows to reserving them, so that Selects of one process never collide.
         handed_out: grows with every Select that reached for items.
+        anchor: what the last stopping signals were measured on, as far as this process knows.
         users: RPCs and fits at it; it is not dropped while there are any.
     """
 
-    def __init__(self, name: str, products: Products) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
         self.lock = asyncio.Lock()
         self.scoring = asyncio.Lock()
@@ -66,7 +65,6 @@ class Workspace:
         self.users = 0
         self.handed_out = 0
         self.fit: asyncio.Task[None] | None = None
-        self._products = products
         self.forget()
 
     def forget(self) -> None:
@@ -78,9 +76,8 @@ class Workspace:
         self.snapshot: PoolSnapshot | None = None
         self.head: StoredHead | None = None
         self.training: TrainingSet | None = None
-        self.fitter = LogisticFitter()
-        self.scores = PoolScores(self._products)
-        self.squares = (0, 0.0)
+        self.anchor: Anchor | None = None
+        self._fitter: Fitter | None = None
 
     @property
     def project(self) -> Project:
@@ -94,6 +91,13 @@ class Workspace:
         self._project = project
 
     @property
+    def fitter(self) -> Fitter:
+        """What fits the project's heads, one after the other; another one for other settings."""
+        if self._fitter is None or self._fitter.settings != self.project.head:
+            self._fitter = fitter_for(self.project.head)
+        return self._fitter
+
+    @property
     def known(self) -> bool:
         """Whether it was read."""
         return self._project is not None
@@ -101,7 +105,7 @@ class Workspace:
     @property
     def bytes(self) -> int:
         """Memory it takes beside the pool, roughly."""
-        total = self.scores.bytes + len(self.ledger.labels) * _LABEL_BYTES
+        total = len(self.ledger.labels) * _LABEL_BYTES
         if self.rows is not None:
             total += self.rows.availability.bytes
         if self.training is not None:
@@ -112,10 +116,9 @@ class Workspace:
         """Returns what a head would be fit on now; None when none can be: labels of fewer than two classes."""
         if self.rows is None or len(self.rows.per_label) < 2:
             return None
-        logistic = self.project.logistic
         return Basis(
             self.ledger.label_version,
-            json.dumps([logistic.inverse_regularization, logistic.balanced]),
+            json.dumps(settings_to_fields(self.project.head)),
             self.rows.incarnation,
             len(self.rows.label_of),
         )

@@ -18,7 +18,6 @@ from prepal.v1 import selector_pb2_grpc
 
 from services.selector.__main__ import build
 from services.selector.residents import Residents
-from services.selector.scoring import Products
 from services.serving import running
 from tests.conftest import RedisServer
 from tests.selector.conftest import NOWHERE, StartSelector
@@ -69,7 +68,14 @@ async def test_while_redis_is_gone_every_call_says_so_and_when_it_is_back_all_go
 
 
 async def test_health_follows_redis(pools: Pools, own_redis_server: RedisServer) -> None:
-    service = build(data=str(pools.data), redis=own_redis_server.url, embedder=NOWHERE, memory_bytes=1 << 30, threads=1)
+    service = build(
+        data=str(pools.data),
+        redis=own_redis_server.url,
+        embedder=NOWHERE,
+        memory_bytes=1 << 30,
+        kept_bytes=1 << 28,
+        threads=1,
+    )
 
     async def until(status: int) -> None:
         request = health_pb2.HealthCheckRequest(service=SERVICE)
@@ -192,8 +198,8 @@ class Released:
 
 
 async def test_the_longest_unused_project_goes_first_and_one_at_work_never(project: Caller) -> None:
-    pools, products = Released(), Products(1)
-    residents = Residents(250, products, pools)  # type: ignore[arg-type]
+    pools = Released()
+    residents = Residents(250, pools)  # type: ignore[arg-type]
     message = (await project.call("GetProject", pb.GetProjectRequest(project="sentiment"))).project
 
     async def use(name: str) -> None:
@@ -208,7 +214,8 @@ async def test_the_longest_unused_project_goes_first_and_one_at_work_never(proje
                 acquisition="MARGIN",
                 cold_start="RANDOM",
                 reservation_ms=0,
-                logistic=LogisticSettings(),
+                head=LogisticSettings(),
+                parameters={},
                 fingerprint="",
                 created_ms=0,
             )
@@ -227,13 +234,10 @@ async def test_the_longest_unused_project_goes_first_and_one_at_work_never(proje
         await use("e")
         await use("f")
         assert "pool of d" not in pools.released
-    products.close()
 
 
 async def test_a_project_that_does_not_exist_leaves_nothing_in_memory(project: Caller) -> None:
-    products = Products(1)
-    residents = Residents(1 << 20, products, Released())  # type: ignore[arg-type]
+    residents = Residents(1 << 20, Released())  # type: ignore[arg-type]
     async with residents.entered("nobody"):
         assert residents.names() == ["nobody"]
     assert residents.names() == []
-    products.close()

@@ -98,9 +98,9 @@ def request(**changes: Any) -> pb.CreateProjectRequest:
         (
             request(acquisition=99),
             "acquisition",
-            "acquisition must be one of RANDOM, MAX_ENTROPY, VARIATION_RATIO, MARGIN, got 99",
+            "acquisition must be one of RANDOM, MAX_ENTROPY, VARIATION_RATIO, MARGIN, ",
         ),
-        (request(cold_start=pb.ACQUISITION_MARGIN), "cold_start", "cold_start must need no head: RANDOM, got MARGIN"),
+        (request(cold_start=pb.ACQUISITION_MARGIN), "cold_start", "cold_start must need neither head nor labels: RANDOM, "),
         (request(reservation=Duration(seconds=86_401)), "reservation", "between 0 and 24 hours (86400 s), got 86401 s"),
         (request(reservation=Duration(seconds=-1)), "reservation", "got -1 s"),
         (request(logistic=pb.LogisticHead(inverse_regularization=-1)), "logistic.inverse_regularization", "got -1"),

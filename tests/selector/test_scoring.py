@@ -1,41 +1,22 @@
-"""Products and kept scores against numpy, and against computing them anew."""
+"""What a view computes of a pool, against numpy and against computing it anew."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from services.selector.acquisition import REGISTRY, OfProbabilities
-from services.selector.heads import LogisticHead, Projection
-from services.selector.scoring import PoolScores, Products
+from services.selector.acquisition import DEFAULTS, REGISTRY, Representation, ScoreFunction, parameters_from
+from services.selector.acquisition.max_entropy import max_entropy
+from services.selector.heads import LogisticHead, McDropoutSettings, Projection, fitter_for
+from services.selector.scoring import Products, Shelf
 from services.selector.scoring.products import CHUNK_ROWS, SPAN_ROWS
-from services.selector.scoring.scores import KEPT_CLASSES
+from tests.selector.acquisition.views import BLOCK_ROWS, Matrix, clustered, view_of
 
-BLOCK_ROWS = 65_536
-ENTROPY = REGISTRY["MAX_ENTROPY"]
-MARGIN = REGISTRY["MARGIN"]
-
-
-class Matrix:
-    """A snapshot of embeddings in memory."""
-
-    def __init__(self, embeddings: npt.NDArray[np.float16], incarnation: str = "one") -> None:
-        self.embeddings, self.incarnation, self.version = embeddings, incarnation, len(embeddings)
-        self.dimension = embeddings.shape[1]
-        self.read = 0
-
-    def __len__(self) -> int:
-        return len(self.embeddings)
-
-    def blocks(self) -> Sequence[npt.NDArray[np.float16]]:
-        self.read += 1
-        blocks = [self.embeddings[start : start + BLOCK_ROWS] for start in range(0, len(self), BLOCK_ROWS)]
-        for block in blocks:
-            block.flags.writeable = False
-        return blocks
+SCORES = [function for function in REGISTRY.values() if isinstance(function, ScoreFunction)]
+ENTROPY = next(function for function in SCORES if function.name == "MAX_ENTROPY")
 
 
 @pytest.fixture(scope="module")
@@ -78,59 +59,94 @@ def test_products_are_those_of_numpy(products: Products, rows: int, columns: int
     np.testing.assert_allclose(products.project(pool.embeddings.astype(np.float32), projection), expected, atol=1e-5)
 
 
-def test_the_sum_of_squares_may_begin_anywhere(products: Products) -> None:
+def test_products_may_begin_anywhere_and_read_float32_too(products: Products) -> None:
     pool = Matrix(embeddings(SPAN_ROWS + 2_000, 6))
-    for start in (0, 1, 5_000, SPAN_ROWS + 1_999, SPAN_ROWS + 2_000):
-        expected = float(np.sum(pool.embeddings[start:].astype(np.float64) ** 2))
-        assert products.sum_of_squares(pool.blocks(), start) == pytest.approx(expected, rel=1e-5)
+    projection = Projection(np.ones((6, 1), np.float32), np.zeros(1, np.float32))
+    expected = pool.embeddings.astype(np.float64).sum(axis=1)
+    for start in (0, CHUNK_ROWS, 5 * CHUNK_ROWS, SPAN_ROWS + CHUNK_ROWS):
+        for blocks in (pool.blocks(), [pool.embeddings.astype(np.float32)]):
+            found = np.full(len(pool), np.nan)
+
+            def keep(first: int, outputs: npt.NDArray[np.float32], found: npt.NDArray[np.float64] = found) -> None:
+                found[first : first + len(outputs)] = outputs[:, 0]
+
+            products.each_span(blocks, start, projection, keep)
+            np.testing.assert_allclose(found[start:], expected[start:], atol=1e-5)
+            assert np.isnan(found[:start]).all()
 
 
-@pytest.mark.parametrize("classes", [2, 3, KEPT_CLASSES + 1])
-@pytest.mark.parametrize("function", [ENTROPY, MARGIN], ids=lambda f: f.name)
-def test_scores_are_those_of_all_probabilities_at_once(
-    products: Products, classes: int, function: OfProbabilities
-) -> None:
-    pool, model = Matrix(embeddings(20_000, 12)), head(12, classes)
-    outputs = (pool.embeddings.astype(np.float32) @ model.weights.T + model.offsets).astype(np.float32)
-    scores = PoolScores(products).scores(pool, model, 1, function)
-    np.testing.assert_allclose(scores, function.scores(model.probabilities(outputs)), atol=1e-6)
+def test_squared_norms_follow_a_growing_pool() -> None:
+    whole, shelf = embeddings(SPAN_ROWS + 3_000, 6), Shelf(1 << 30)
+    for rows in (1, 5_000, SPAN_ROWS + 3_000):
+        found = view_of(whole[:rows], shelf=shelf).embeddings.squared_norms()
+        np.testing.assert_allclose(found, np.sum(whole[:rows].astype(np.float64) ** 2, axis=1), rtol=1e-5)
 
 
-@pytest.mark.parametrize("classes", [2, KEPT_CLASSES + 1])
-def test_a_pool_that_grew_has_the_scores_of_one_that_was_always_so_large(products: Products, classes: int) -> None:
-    whole, model = embeddings(BLOCK_ROWS + 3_000, 4), head(4, classes)
-    kept = PoolScores(products)
+@pytest.mark.parametrize("classes", [2, 3, 20])
+def test_probabilities_and_scores_are_those_of_numpy(classes: int) -> None:
+    pool, model = embeddings(20_000, 12), head(12, classes)
+    outputs = (pool.astype(np.float32) @ model.weights.T + model.offsets).astype(np.float32)
+    view = view_of(pool, head=model)
+    np.testing.assert_allclose(view.probabilities(), model.probabilities(outputs), atol=1e-6)
+    np.testing.assert_allclose(view.scores(ENTROPY, DEFAULTS), max_entropy(model.probabilities(outputs)), atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_a_pool_that_grew_has_the_scores_of_one_that_was_always_so_large(classes: int) -> None:
+    whole, model, shelf = embeddings(BLOCK_ROWS + 3_000, 4), head(4, classes), Shelf(1 << 30)
     for rows in (1, 700, CHUNK_ROWS + 5, 9_000, BLOCK_ROWS + 3_000):
-        grown = kept.scores(Matrix(whole[:rows]), model, 1, ENTROPY)
-        anew = PoolScores(products).scores(Matrix(whole[:rows]), model, 1, ENTROPY)
+        grown, anew = view_of(whole[:rows], head=model, shelf=shelf), view_of(whole[:rows], head=model)
         # Bit for bit: a pick must not depend on when a replica read the pool.
-        np.testing.assert_array_equal(grown, anew)
-    again = kept.scores(Matrix(whole[:700]), model, 1, ENTROPY)
-    np.testing.assert_array_equal(again, anew[:700])
+        np.testing.assert_array_equal(grown.scores(ENTROPY, DEFAULTS), anew.scores(ENTROPY, DEFAULTS))
+        np.testing.assert_array_equal(grown.probabilities(), anew.probabilities())
+    again = view_of(whole[:700], head=model, shelf=shelf).scores(ENTROPY, DEFAULTS)
+    np.testing.assert_array_equal(again, anew.scores(ENTROPY, DEFAULTS)[:700])
 
 
-def test_scores_are_kept_until_the_head_or_the_pool_changes(products: Products) -> None:
-    pool, kept = Matrix(embeddings(3_000, 6)), PoolScores(products)
-    first = kept.scores(pool, head(6, 2), 1, ENTROPY)
-    assert pool.read == 1
-    assert kept.scores(pool, head(6, 2), 1, ENTROPY) is not None
-    kept.scores(pool, head(6, 2), 1, MARGIN)
-    assert pool.read == 1, "a second function works on the probabilities that are kept"
-    second = kept.scores(pool, head(6, 2, seed=9), 2, ENTROPY)
-    assert pool.read == 2
+def test_scores_are_kept_until_the_head_changes() -> None:
+    pool, shelf = embeddings(3_000, 6), Shelf(1 << 30)
+    first = view_of(pool, head=head(6, 2), shelf=shelf).scores(ENTROPY, DEFAULTS)
+    assert view_of(pool, head=head(6, 2), shelf=shelf).scores(ENTROPY, DEFAULTS) is first
+    second = view_of(pool, head=head(6, 2, seed=9), head_version=2, shelf=shelf).scores(ENTROPY, DEFAULTS)
     assert (first != second).any()
-    other = Matrix(embeddings(3_000, 6, seed=3), incarnation="two")
-    np.testing.assert_array_equal(
-        kept.scores(other, head(6, 2, seed=9), 2, ENTROPY),
-        PoolScores(products).scores(other, head(6, 2, seed=9), 2, ENTROPY),
-    )
+    with pytest.raises(ValueError, match="read-only"):
+        first[0] = 1.0
 
 
-def test_an_empty_pool_has_no_scores(products: Products) -> None:
-    assert PoolScores(products).scores(Matrix(embeddings(0, 6)), head(6, 2), 1, ENTROPY).shape == (0,)
+def test_a_function_with_other_parameters_has_other_scores() -> None:
+    pool, numbers = clustered(500, 8, 3)
+    view = view_of(pool, head=head(8, 3), labeled=np.arange(20), classes=numbers[:20])
+    for function in SCORES:
+        if "neighbours" in function.uses:
+            few, many = (view.scores(function, parameters_from({"neighbours": count})) for count in (1, 15))
+            assert (few != many).any(), function.name
 
 
-def test_what_is_kept_of_an_item_is_small(products: Products) -> None:
-    kept = PoolScores(products)
-    kept.scores(Matrix(embeddings(10_000, 6)), head(6, 2), 1, ENTROPY)
-    assert kept.bytes <= 24 * 10_000
+def test_an_empty_pool_has_no_scores() -> None:
+    view = view_of(embeddings(0, 6), head=head(6, 2))
+    assert view.scores(ENTROPY, DEFAULTS).shape == (0,)
+    assert view.probabilities().shape == (0, 2)
+
+
+def test_the_penultimate_activations_are_what_the_last_layer_sees_and_follow_a_growing_pool() -> None:
+    pool, numbers = clustered(BLOCK_ROWS + 2_000, 8, 2)
+    features = np.concatenate([pool[:50].astype(np.float32), np.ones((50, 1), np.float32)], axis=1)
+    model = fitter_for(McDropoutSettings(hidden=(16,))).fit(features, numbers[:50], ["a", "b"], 1.0, None)
+    parameters, shelf = parameters_from({"representation": Representation.PENULTIMATE}), Shelf(1 << 30)
+    for rows in (3_000, BLOCK_ROWS + 2_000):
+        found = view_of(pool[:rows], head=model, shelf=shelf).representation(parameters)
+        outputs = pool[:rows].astype(np.float32) @ model.projection.weights + model.projection.offsets
+        expected = model.penultimate(outputs.astype(np.float32))
+        assert expected is not None
+        assert (len(found), found.dimension) == expected.shape == (rows, 16)
+        chosen = np.array([0, rows - 1, 17, min(rows - 1, BLOCK_ROWS)])
+        np.testing.assert_allclose(found.gather(chosen), expected[chosen], atol=1e-4)
+        np.testing.assert_allclose(found.squared_norms(), np.sum(expected**2, axis=1), rtol=1e-3, atol=1e-4)
+    linear = view_of(pool[:3_000], head=head(8, 2)).representation(parameters)
+    assert linear.dimension == 8, "a linear head's last layer sees the embeddings"
+
+
+def test_what_is_kept_of_an_item_is_small() -> None:
+    pool, shelf = embeddings(10_000, 6), Shelf(1 << 30)
+    view_of(pool, head=head(6, 2), shelf=shelf).scores(ENTROPY, DEFAULTS)
+    assert shelf.bytes <= 8 * 10_000

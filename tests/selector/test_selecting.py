@@ -13,15 +13,26 @@ from google.protobuf.duration_pb2 import Duration
 from prepal.tensors import unpack
 from prepal.v1 import selector_pb2 as pb
 
-from services.selector.acquisition import REGISTRY
+from services.selector.acquisition import DEFAULTS, REGISTRY, Picks, ScoreFunction, best
+from services.selector.heads import Head, head_from_bytes
 from services.selector.state.keys import Keys
+from tests.selector.acquisition.views import view_of
 from tests.selector.conftest import StartSelector
-from tests.selector.pools import Pools, ids, minilm
+from tests.selector.pools import Pools, embeddings, ids, minilm
 from tests.selector.selecting import Caller, Refusal, lasting, picked, truth
 
 BAD = grpc.StatusCode.INVALID_ARGUMENT
 NAMES = {name: getattr(pb, f"ACQUISITION_{name}") for name in REGISTRY}
 OF_HEAD = [name for name in NAMES if name != "RANDOM"]
+
+
+def stored(redis_url: str) -> tuple[Head, list[int]]:
+    """The head that is in Redis, and the rows that are reserved there."""
+    keys = Keys("sentiment")
+    with redis.Redis.from_url(redis_url) as client:
+        tensors, description = client.hmget(keys.head, ["tensors", "description"])
+        held = sorted(int(item_id[1:]) for item_id in client.zrange(keys.reservations, 0, -1))
+    return head_from_bytes(tensors, description.decode()), held
 
 
 async def test_without_labels_the_cold_start_answers_and_says_so(project: Caller) -> None:
@@ -54,18 +65,33 @@ async def test_asking_for_random_is_no_cold_start(project: Caller) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_every_function_chooses_the_best_free_items_by_its_score(project: Caller, name: str) -> None:
-    await project.label(truth(ids(0, 12)))
-    response = await project.select(7, acquisition=NAMES[name], seed=5)
-    function, (_, probs, _) = REGISTRY[name], await project.predict(pool="reviews")
-    scores = function.scores(60, np.random.default_rng(5)) if name == "RANDOM" else function.scores(probs)
-    scores[:12] = -np.inf
-    assert picked(response) == [f"i{row}" for row in np.argsort(-scores, kind="stable")[:7]]
-    rows = [int(item.item.item_id[1:]) for item in response.items]
-    np.testing.assert_allclose([item.score for item in response.items], scores[rows], atol=1e-6)
-    np.testing.assert_allclose(unpack(response.probabilities), probs[rows], atol=1e-6)
+async def test_every_function_chooses_what_it_picks_over_the_whole_pool(
+    project: Caller, redis_url: str, name: str
+) -> None:
+    await project.label({**truth(ids(0, 12)), "i12": None})
+    await project.select(2, annotator="ada", seed=1)
+    status = await project.status()
+    head, held = stored(redis_url)
+    response = await project.select(7, acquisition=NAMES[name], annotator="bob", seed=5)
+    pool = embeddings(0, 60)
+    norm = float((pool.astype(np.float64) ** 2).sum(axis=1).mean())
+    classes = np.array([head.labels.index(label) for label in truth(ids(0, 12)).values()])
+    free = np.ones(60, np.bool_)
+    free[:13] = free[held] = False
+    view = view_of(pool, head=head, free=free, labeled=np.arange(12), classes=classes, reserved=held, penalty=norm / 10)
+    function = REGISTRY[name]
+    if isinstance(function, ScoreFunction):
+        scores = view.scores(function, DEFAULTS)
+        rows = best(scores, free, 7)
+        expected = Picks(rows, scores[rows])
+    else:
+        expected = function.pick(view, 7, DEFAULTS, np.random.default_rng(5))
+    assert picked(response) == [f"i{row}" for row in expected.rows]
+    np.testing.assert_allclose([item.score for item in response.items], expected.scores, rtol=1e-4, atol=1e-5)
+    _, probs, _ = await project.predict(pool="reviews")
+    np.testing.assert_allclose(unpack(response.probabilities), probs[expected.rows], atol=1e-6)
     assert response.acquisition == NAMES[name]
-    assert (response.head_version, response.pool_version) == (1, 60)
+    assert (response.head_version, response.pool_version, status.reserved) == (1, 60, 2)
 
 
 @pytest.mark.parametrize("name", NAMES)

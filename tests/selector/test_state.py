@@ -40,7 +40,8 @@ async def uid(client: Redis) -> str:
         acquisition="MAX_ENTROPY",
         cold_start="RANDOM",
         reservation_ms=1_000,
-        logistic=LogisticSettings(),
+        head=LogisticSettings(),
+        parameters={},
         fingerprint="f",
         created_ms=0,
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import entropy
 from sklearn.metrics import cohen_kappa_score
 
-from services.selector.heads import LogisticHead
+from services.selector.heads import LogisticHead, SvmHead
 from services.selector.stopping import (
     Predictions,
     StoppingSignals,
@@ -129,10 +129,10 @@ def test_the_first_head_has_nothing_to_agree_with() -> None:
 
 def test_heads_that_have_seen_different_labels_are_compared_by_label() -> None:
     before = predicting(("a", "c"), [[0.9, 0.1], [0.2, 0.8], [0.2, 0.8], [0.7, 0.3]])
-    after = predicting(("a", "b", "c"), [[0.8, 0.1, 0.1], [0.1, 0.1, 0.8], [0.1, 0.8, 0.1], [0.6, 0.2, 0.2]])
+    after = predicting(("a", "b", "c"), [[0.8, 0.1, 0.1], [0.1, 0.1, 0.8], [0.1, 0.1, 0.8], [0.1, 0.8, 0.1]])
     found = signals(after, labeled=100, head_version=4, before=before, since=50)
     assert found.change == 0.25
-    assert found.agreement == pytest.approx(float(cohen_kappa_score(list("acca"), list("acba"))))
+    assert found.agreement == pytest.approx(float(cohen_kappa_score(list("acca"), list("accb"))))
     assert (found.labeled, found.since, found.head_version) == (100, 50, 4)
 
 
@@ -149,6 +149,10 @@ def test_predictions_are_the_heads() -> None:
     assert found.names().tolist() == ["b", "a"]
     assert found.probs is not None
     np.testing.assert_allclose(found.probs, [[0.25, 0.75], [0.75, 0.25]], rtol=1e-6)
+    machine = Predictions.of(SvmHead(head.labels, head.weights, head.offsets), np.eye(2, dtype=np.float32))
+    # What an SVM has in their place is not calibrated.
+    assert machine.probs is None
+    assert machine.names().tolist() == ["b", "a"]
 
 
 @pytest.mark.parametrize("rows", [0, 2])

@@ -19,13 +19,15 @@ from prepal._local import local
 from prepal._retry import Patience
 from prepal._sync.client import Client
 from prepal.errors import PrepalError
-from prepal.values.enums import Acquisition, ClassWeight, JobState, PairMode, Pooling
+from prepal.values.acquisition import AcquisitionParameters
+from prepal.values.enums import Acquisition, ClassWeight, JobState, PairMode, Pooling, Posterior, Representation
+from prepal.values.head import Head, LogisticHead, McDropoutHead, SvmHead
 from prepal.values.item import AddItemsResult, FetchedItems, FoundItem, Item, RejectedItem
 from prepal.values.job import Job, JobError, JobMetrics, JobProgress, LabeledText, Recipe
 from prepal.values.label import CLEAR, SKIP, Label, Mark, RecordedLabels
 from prepal.values.pool import Backbone, Pool
 from prepal.values.prediction import Predictions
-from prepal.values.project import LogisticHead, Project, ProjectStatus
+from prepal.values.project import Project, ProjectStatus, StoppingSignals
 from prepal.values.selection import SelectedItem, Selection, SelectTiming
 
 __version__ = "0.1.0"
@@ -34,6 +36,7 @@ __all__ = [
     "CLEAR",
     "SKIP",
     "Acquisition",
+    "AcquisitionParameters",
     "AddItemsResult",
     "AsyncClient",
     "Backbone",
@@ -41,6 +44,7 @@ __all__ = [
     "Client",
     "FetchedItems",
     "FoundItem",
+    "Head",
     "Health",
     "Item",
     "Job",
@@ -52,10 +56,12 @@ __all__ = [
     "LabeledText",
     "LogisticHead",
     "Mark",
+    "McDropoutHead",
     "PairMode",
     "Patience",
     "Pool",
     "Pooling",
+    "Posterior",
     "Predictions",
     "PrepalError",
     "Project",
@@ -63,9 +69,12 @@ __all__ = [
     "Recipe",
     "RecordedLabels",
     "RejectedItem",
+    "Representation",
     "SelectTiming",
     "SelectedItem",
     "Selection",
+    "StoppingSignals",
+    "SvmHead",
     "errors",
     "local",
     "tensors",

@@ -5,30 +5,41 @@ from __future__ import annotations
 import numpy as np
 
 from services.selector.acquisition.checked import checked
-from services.selector.acquisition.kinds import Floats, OfProbabilities, Scores
+from services.selector.acquisition.kinds import Floats, RowScores, ScoreFunction, Scores
+from services.selector.acquisition.parameters import Parameters
+from services.selector.acquisition.view import View
+from services.selector.heads import Ability
 
 
-def margin(probs: Floats) -> Scores:
-    """Returns -(p₁ - p₂), the negative difference of the two largest probabilities.
+def margin(values: Floats) -> Scores:
+    """Returns the negative difference of the two largest values of each row.
 
-    Scheffer, Decomain & Wrobel 2001, active hidden Markov models for information extraction.
+    Over probabilities -(p₁ - p₂): Scheffer, Decomain & Wrobel 2001, active hidden Markov models for information
+    extraction. Over the decisions of a linear SVM, the distances to its hyperplanes: Tong & Koller 2001, support
+    vector machine active learning.
 
     Args:
-        probs: (N, C), C at least 2, finite, rows summing to 1.
+        values: (N, C), C at least 2, finite.
 
     Returns:
-        (N,) float64, -1 to 0.
+        (N,) float64, at most 0; at least -1 for probabilities.
 
     Raises:
         NotFinite: a row holds NaN or infinity.
     """
-    p_nc = checked(probs)
-    if p_nc.shape[1] == 2:
-        gap_n: Scores = np.abs(p_nc[:, 0] - p_nc[:, 1])
+    values_nc = checked(values)
+    if values_nc.shape[1] == 2:
+        gap_n: Scores = np.abs(values_nc[:, 0] - values_nc[:, 1])
     else:
-        top_n2 = np.partition(p_nc, -2, axis=1)[:, -2:]
+        top_n2 = np.partition(values_nc, -2, axis=1)[:, -2:]
         gap_n = top_n2[:, 1] - top_n2[:, 0]
     return -gap_n + 0.0
 
 
-MARGIN = OfProbabilities("MARGIN", margin)
+def _prepare(view: View, parameters: Parameters) -> RowScores:  # noqa: ARG001 - it has none
+    head = view.head
+    values = head.probabilities if Ability.PROBABILITIES in head.abilities else head.decisions
+    return RowScores(head.projection, lambda first, outputs: margin(values(outputs)))  # noqa: ARG005
+
+
+MARGIN = ScoreFunction(name="MARGIN", needs=Ability.NONE, prepare=_prepare)

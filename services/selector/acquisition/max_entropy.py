@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from services.selector.acquisition.checked import checked
-from services.selector.acquisition.kinds import Floats, OfProbabilities, Scores
+from services.selector.acquisition.kinds import Floats, Scores, of_probabilities
 
 # Smaller than any positive float32, and its logarithm is finite: a probability of exactly 0 adds 0 · log(tiny) = 0.
 _TINY = 1e-300
@@ -32,4 +32,4 @@ def max_entropy(probs: Floats) -> Scores:
     return entropy_n + 0.0
 
 
-MAX_ENTROPY = OfProbabilities("MAX_ENTROPY", max_entropy)
+MAX_ENTROPY = of_probabilities("MAX_ENTROPY", max_entropy)

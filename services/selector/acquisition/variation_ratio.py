@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from services.selector.acquisition.checked import checked
-from services.selector.acquisition.kinds import Floats, OfProbabilities, Scores
+from services.selector.acquisition.kinds import Floats, Scores, of_probabilities
 
 
 def variation_ratio(probs: Floats) -> Scores:
@@ -25,4 +25,4 @@ def variation_ratio(probs: Floats) -> Scores:
     return 1.0 - top_n
 
 
-VARIATION_RATIO = OfProbabilities("VARIATION_RATIO", variation_ratio)
+VARIATION_RATIO = of_probabilities("VARIATION_RATIO", variation_ratio)

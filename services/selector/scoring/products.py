@@ -13,7 +13,7 @@ import torch
 
 from services.selector.heads import Projection
 
-Float16 = npt.NDArray[np.float16]
+Block = npt.NDArray[np.floating[Any]]
 Float32 = npt.NDArray[np.float32]
 
 _Part = TypeVar("_Part")
@@ -55,7 +55,7 @@ class Products:
 
     def each_span(
         self,
-        blocks: Sequence[Float16],
+        blocks: Sequence[Block],
         start: int,
         projection: Projection,
         consume: Callable[[int, Float32], None],
@@ -63,14 +63,16 @@ class Products:
         """Multiplies the rows from `start` on and hands each span to `consume`, on the thread that multiplied it.
 
         Args:
-            blocks: float16, C-contiguous, shape (n, D), all but the last of equal length, a multiple of `SPAN_ROWS`.
+            blocks: float16 or float32, C-contiguous, shape (n, D), all but the last of equal length, a multiple of
+                `SPAN_ROWS`.
             start: the first row, a multiple of `CHUNK_ROWS`.
             projection: what the rows are multiplied with.
-            consume: takes the span's first row and its outputs, float32, shape (rows, J). Spans come in any order.
+            consume: takes the span's first row and its outputs, float32, shape (rows, J), in column order. Spans come
+                in any order.
         """
         weights = torch.from_numpy(np.ascontiguousarray(projection.weights.T))
 
-        def one(span: tuple[int, Float16]) -> None:
+        def one(span: tuple[int, Block]) -> None:
             first, rows = span
             consume(first, _multiplied(rows, weights) + projection.offsets)
 
@@ -83,19 +85,20 @@ class Products:
         product: Float32 = _multiplied(np.ascontiguousarray(rows), weights, chunk_rows) + projection.offsets
         return product
 
-    def sum_of_squares(self, blocks: Sequence[Float16], start: int) -> float:
-        """Returns Σ ‖x‖² over the rows from `start` on."""
-        return float(sum(self._each(lambda span: _squared(span[1]), _spans(blocks, start))))
+    def norms(self, blocks: Sequence[Block], start: int, out: Float32) -> None:
+        """Writes ‖x‖² of the rows from `start` on, a multiple of `CHUNK_ROWS`, to `out`, (N,)."""
 
-    def each_part(self, rows: int, work: Callable[[int, int], None]) -> None:
-        """Calls `work(start, stop)` on the threads for parts that make up `rows` rows."""
-        self._each(lambda start: work(start, min(start + SPAN_ROWS, rows)), iter(range(0, rows, SPAN_ROWS)))
+        def one(span: tuple[int, Block]) -> None:
+            first, rows = span
+            out[first : first + len(rows)] = _squared_norms(rows)
+
+        self._each(one, _spans(blocks, start))
 
     def _each(self, work: Callable[[_Part], _Result], parts: Iterator[_Part]) -> list[_Result]:
         return list(self._executor.map(work, parts))
 
 
-def _spans(blocks: Sequence[Float16], start: int) -> Iterator[tuple[int, Float16]]:
+def _spans(blocks: Sequence[Block], start: int) -> Iterator[tuple[int, Block]]:
     first = 0
     for block in blocks:
         for at in range(0, len(block), SPAN_ROWS):
@@ -111,21 +114,26 @@ def _multiplied(rows: npt.NDArray[np.floating[Any]], weights: torch.Tensor, chun
     source = torch.from_numpy(rows)
     chunk = torch.zeros(chunk_rows, weights.shape[1])
     product = torch.empty(weights.shape[0], chunk_rows)
-    out = np.empty((len(rows), weights.shape[0]), np.float32)
+    out = np.empty((weights.shape[0], len(rows)), np.float32)
     with torch.inference_mode():
         for at in range(0, len(rows), chunk_rows):
             part = source[at : at + chunk_rows]
             chunk[: len(part)].copy_(part)
             # (J, D) x (D, rows): several times faster than (rows, D) x (D, J) for the few columns of a head.
             torch.mm(weights, chunk.t(), out=product)
-            out[at : at + chunk_rows] = product.numpy().T[: len(part)]
-    return out
+            out[:, at : at + chunk_rows] = product.numpy()[:, : len(part)]
+    return out.T
 
 
-def _squared(rows: Float16) -> float:
-    source, total = torch.from_numpy(rows), 0.0
+def _squared_norms(rows: Block) -> Float32:
+    source, out = torch.from_numpy(rows), np.empty(len(rows), np.float32)
     with torch.inference_mode():
         for at in range(0, len(rows), CHUNK_ROWS):
             part = source[at : at + CHUNK_ROWS].float()
-            total += float((part * part).sum(dim=1).double().sum())
-    return total
+            out[at : at + len(part)] = (part * part).sum(dim=1).numpy()
+    return out
+
+
+def chunk_start(row: int) -> int:
+    """Returns the first row of the chunk that a row is in."""
+    return row - row % CHUNK_ROWS

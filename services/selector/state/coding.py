@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from services.selector.heads import LogisticSettings
+from services.selector.heads import settings_from_fields, settings_to_fields
 from services.selector.project import Cleared, Entry, Labeled, LabelRecord, Project
 
 
@@ -19,7 +19,8 @@ def project_to_json(project: Project) -> str:
             "acquisition": project.acquisition,
             "cold_start": project.cold_start,
             "reservation_ms": project.reservation_ms,
-            "logistic": logistic_fields(project.logistic),
+            "head": settings_to_fields(project.head),
+            "parameters": dict(project.parameters),
             "fingerprint": project.fingerprint,
             "created_ms": project.created_ms,
         },
@@ -37,7 +38,8 @@ def project_from_json(text: str | bytes) -> Project:
         acquisition=fields["acquisition"],
         cold_start=fields["cold_start"],
         reservation_ms=fields["reservation_ms"],
-        logistic=LogisticSettings(**fields["logistic"]),
+        head=settings_from_fields(fields["head"]),
+        parameters=fields["parameters"],
         fingerprint=fields["fingerprint"],
         created_ms=fields["created_ms"],
     )
@@ -52,15 +54,11 @@ def definition_to_json(project: Project) -> str:
             project.acquisition,
             project.cold_start,
             project.reservation_ms,
-            logistic_fields(project.logistic),
+            settings_to_fields(project.head),
+            dict(sorted(project.parameters.items())),
         ],
         ensure_ascii=False,
     )
-
-
-def logistic_fields(settings: LogisticSettings) -> dict[str, Any]:
-    """Returns the head's settings as JSON fields."""
-    return {"inverse_regularization": settings.inverse_regularization, "balanced": settings.balanced}
 
 
 def record_from_fields(fields: list[Any]) -> LabelRecord:

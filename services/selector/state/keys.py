@@ -57,6 +57,16 @@ class Keys:
         return self._key("head")
 
     @property
+    def signals(self) -> str:
+        """List: stopping signals of the heads that were compared, JSON, the oldest first."""
+        return self._key("signals")
+
+    @property
+    def anchor(self) -> str:
+        """Hash: head_version, and the predictions (JSON) that the next signals are compared with."""
+        return self._key("anchor")
+
+    @property
     def selections(self) -> str:
         """Stream, the audit trail: what each Select answered and from what, and what was released. Never trimmed."""
         return self._key("selections")
@@ -81,6 +91,8 @@ class Keys:
             self.reservations,
             self.holders,
             self.head,
+            self.signals,
+            self.anchor,
             self.selections,
             self.requests,
             self.request_times,

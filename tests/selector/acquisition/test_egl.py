@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import torch
 from services.selector.acquisition import DEFAULTS
 from services.selector.acquisition.egl import EGL, egl
 from services.selector.errors import NotFinite
-from services.selector.heads import Ability, LogisticHead, Posterior, Projection, Sampling
+from services.selector.heads import LogisticHead
+from services.selector.heads.mc_dropout import Layer, McDropoutHead
 from services.selector.scoring import Shelf
 from tests.selector.acquisition.views import clustered, fitted, view_of
 
@@ -45,34 +47,11 @@ def by_autograd(seen: Any, weights: Any, offsets: Any) -> npt.NDArray[np.float64
     return np.array(expected)
 
 
-class Hidden:
-    """A head with one hidden layer, tanh, as far as a score function sees it."""
-
-    kind = "MC_DROPOUT"
-    abilities = Ability.PROBABILITIES
-
-    def __init__(self, dimension: int, width: int, classes: int) -> None:
-        generator = np.random.default_rng(1)
-        self.labels = tuple(str(number) for number in range(classes))
-        self.projection = Projection(
-            generator.standard_normal((dimension, width)).astype(np.float32),
-            generator.standard_normal(width).astype(np.float32),
-        )
-        self.weights = generator.standard_normal((classes, width)).astype(np.float32)
-        self.offsets = generator.standard_normal(classes).astype(np.float32)
-
-    def penultimate(self, outputs: Any) -> Any:
-        return np.tanh(outputs)
-
-    def decisions(self, outputs: Any) -> npt.NDArray[np.float64]:
-        decisions: npt.NDArray[np.float64] = np.tanh(outputs).astype(np.float64) @ self.weights.T + self.offsets
-        return decisions
-
-    def probabilities(self, outputs: Any) -> npt.NDArray[np.float64]:
-        return torch.as_tensor(self.decisions(outputs)).softmax(1).numpy()
-
-    def posterior(self, sampling: Sampling, evidence: Any) -> Posterior:
-        raise NotImplementedError
+def as_softmax(weights: Any, offsets: Any) -> tuple[Any, Any]:
+    """Returns the softmax layer of C outputs with the same probabilities as a layer (J, H) of log odds, or of C."""
+    if len(weights) > 1:
+        return weights, offsets
+    return np.concatenate([-weights, weights]) / 2, np.concatenate([-offsets, offsets]) / 2
 
 
 @pytest.mark.parametrize("classes", [2, 5, 150])
@@ -88,20 +67,30 @@ def test_is_the_expected_squared_gradient_of_a_softmax_layer(classes: int) -> No
 def test_scores_a_pool_over_a_logistic_head_as_a_softmax_layer_of_all_its_classes(classes: int) -> None:
     embeddings, numbers = clustered(60, 8, classes)
     head = fitted(embeddings, np.arange(30), numbers[:30])
-    weights, offsets = head.weights.astype(np.float64), head.offsets.astype(np.float64)
-    if classes == 2:
-        # The two-class softmax layer with the same probabilities.
-        weights, offsets = np.concatenate([-weights, weights]) / 2, np.concatenate([-offsets, offsets]) / 2
     scores = view_of(embeddings, head=head, labeled=np.arange(30)).scores(EGL, DEFAULTS)
-    np.testing.assert_allclose(scores, by_autograd(embeddings, weights, offsets), rtol=1e-4, atol=1e-7)
+    expected = by_autograd(embeddings, *as_softmax(head.weights, head.offsets))
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-7)
 
 
-def test_scores_a_pool_over_a_hidden_layer_by_what_the_last_layer_sees() -> None:
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("hidden", [(5,), (6, 4), ()])
+def test_scores_a_pool_over_a_network_by_what_its_last_layer_sees(classes: int, hidden: tuple[int, ...]) -> None:
     embeddings, _ = clustered(20, 8, 3)
-    head = Hidden(8, 5, 3)
-    seen = np.tanh(embeddings.astype(np.float32) @ head.projection.weights + head.projection.offsets)
+    generator, sizes = np.random.default_rng(1), (8, *hidden, 1 if classes == 2 else classes)
+    layers = tuple(
+        Layer(
+            generator.standard_normal((units, inputs)).astype(np.float32),
+            generator.standard_normal(units).astype(np.float32),
+        )
+        for inputs, units in pairwise(sizes)
+    )
+    head = McDropoutHead(tuple(str(number) for number in range(classes)), layers, 0.1)
+    seen = embeddings.astype(np.float64)
+    for layer in layers[:-1]:
+        seen = np.maximum(seen @ layer.weights.T + layer.offsets, 0.0)
     scores = view_of(embeddings, head=head).scores(EGL, DEFAULTS)
-    np.testing.assert_allclose(scores, by_autograd(seen, head.weights, head.offsets), rtol=1e-4)
+    expected = by_autograd(seen, *as_softmax(layers[-1].weights, layers[-1].offsets))
+    np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=1e-6)
 
 
 def test_scores_rows_that_came_later_by_their_own_norms() -> None:

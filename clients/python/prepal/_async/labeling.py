@@ -10,7 +10,7 @@ from typing import Final
 from prepal import _methods, errors
 from prepal._async.connection import LOADING, Connection
 from prepal.v1 import selector_pb2
-from prepal.values.enums import Acquisition, to_wire
+from prepal.values.acquisition import AcquisitionParameters, built_in, custom, parameters_to_message
 from prepal.values.label import Label, LabelEntries, RecordedLabels, entries_to_messages, label_from_message
 from prepal.values.names import names
 from prepal.values.numbers import count
@@ -34,6 +34,8 @@ class LabelingCalls:
         k: int,
         *,
         acquisition: str | None = None,
+        parameters: AcquisitionParameters | None = None,
+        max_similarity: float | None = None,
         annotator: str = "",
         reservation: float | timedelta | None = None,
         seed: int | None = None,
@@ -46,7 +48,11 @@ class LabelingCalls:
         Args:
             project: the project's name.
             k: items wanted, 1 to 1,000; fewer come back when fewer remain.
-            acquisition: "random", "max_entropy", "variation_ratio" or "margin"; by default the project's.
+            acquisition: "max_entropy" or any other `prepal.Acquisition`, or the name of an installed function, which
+                has a dot; by default the project's.
+            parameters: what the acquisition function reads, each instead of the project's.
+            max_similarity: keeps near-duplicates out: no item whose cosine to a labeled item, or to another of the
+                answer, is this or more; more than 0, at most 1. By default duplicates are items like others.
             annotator: who asks; items are reserved for them.
             reservation: seconds for which the items are reserved, 0 to 86,400; 0 reserves nothing; by default the
                 project's.
@@ -59,7 +65,8 @@ class LabelingCalls:
 
         Raises:
             NotFound: when there is no such project, or its pool is gone.
-            InvalidRequest: for k out of range.
+            InvalidRequest: for k or a parameter out of range, or a parameter that the function does not read.
+            FailedPrecondition: when the project's head cannot serve the acquisition function (HEAD_UNSUPPORTED).
             ValueError: for an unknown acquisition; the message lists those there are.
 
         >>> selection = await client.select("sentiment", k=10)
@@ -69,7 +76,10 @@ class LabelingCalls:
         request = selector_pb2.SelectRequest(
             project=project,
             k=count("k", k),
-            acquisition=to_wire(Acquisition, acquisition),
+            acquisition=built_in(acquisition),
+            custom_acquisition=custom(acquisition),
+            parameters=parameters_to_message(parameters),
+            max_similarity=max_similarity,
             annotator=annotator,
             reservation=duration_to_message(reservation, "reservation"),
             seed=None if seed is None else count("seed", seed, bits=64),

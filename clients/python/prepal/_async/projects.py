@@ -8,17 +8,12 @@ from datetime import timedelta
 from prepal import _methods
 from prepal._async.connection import Connection
 from prepal.v1 import selector_pb2
+from prepal.values.acquisition import AcquisitionParameters, built_in, custom, parameters_to_message
 from prepal.values.enums import Acquisition, to_wire
+from prepal.values.head import Head, logistic_to_message, mc_dropout_to_message, svm_to_message
 from prepal.values.names import names
 from prepal.values.numbers import count
-from prepal.values.project import (
-    LogisticHead,
-    Project,
-    ProjectStatus,
-    head_to_message,
-    project_from_message,
-    status_from_message,
-)
+from prepal.values.project import Project, ProjectStatus, project_from_message, status_from_message
 from prepal.values.times import duration_to_message
 
 
@@ -36,7 +31,8 @@ class ProjectCalls:
         acquisition: str | None = None,
         cold_start: str | None = None,
         reservation: float | timedelta | None = None,
-        head: LogisticHead | None = None,
+        head: Head | None = None,
+        parameters: AcquisitionParameters | None = None,
         timeout: float | None = None,
     ) -> Project:
         """Creates a project over a pool; the same call again returns the project that is there.
@@ -45,17 +41,21 @@ class ProjectCalls:
             name: 1 to 128 of a-z A-Z 0-9 . _ -, beginning with a letter or digit.
             pool: the pool whose items are labeled.
             labels: 2 to 1,000 different names.
-            acquisition: what `select` uses when it is not told; by default "max_entropy".
-            cold_start: what `select` uses while no head can be fit; "random", also by default.
+            acquisition: what `select` uses when it is not told: any `prepal.Acquisition`, or the name of an installed
+                function; by default "max_entropy", for an SvmHead "margin".
+            cold_start: what `select` uses while no head can be fit: "random", the default, "coreset", "kmeans",
+                "typiclust" or "prob_cover".
             reservation: seconds for which selected items are reserved, 0 to 86,400; 0 switches reservations off; by
                 default 600.
-            head: the head's settings.
+            head: a `prepal.LogisticHead`, the default, `prepal.McDropoutHead` or `prepal.SvmHead`.
+            parameters: what acquisition functions read when `select` is not told.
             timeout: seconds; by default 60.
 
         Raises:
             AlreadyExists: when a project of that name has another definition.
             NotFound: when there is no such pool.
             InvalidRequest: for a bad name, fewer than two labels or a repeated one.
+            FailedPrecondition: when the head cannot serve the acquisition function (HEAD_UNSUPPORTED).
             ValueError: for an unknown acquisition; the message lists those there are.
 
         >>> project = await client.create_project("sentiment", pool="reviews", labels=["negative", "positive"])
@@ -66,10 +66,14 @@ class ProjectCalls:
             name=name,
             pool=pool,
             labels=names("labels", labels),
-            acquisition=to_wire(Acquisition, acquisition),
+            acquisition=built_in(acquisition),
+            custom_acquisition=custom(acquisition),
             cold_start=to_wire(Acquisition, cold_start),
             reservation=duration_to_message(reservation, "reservation"),
-            logistic=head_to_message(head),
+            logistic=logistic_to_message(head),
+            mc_dropout=mc_dropout_to_message(head),
+            svm=svm_to_message(head),
+            parameters=parameters_to_message(parameters),
         )
         response = await self._selector.call(_methods.CREATE_PROJECT, request, timeout)
         return project_from_message(response.project)
@@ -112,7 +116,8 @@ class ProjectCalls:
         acquisition: str | None = None,
         cold_start: str | None = None,
         reservation: float | timedelta | None = None,
-        head: LogisticHead | None = None,
+        head: Head | None = None,
+        parameters: AcquisitionParameters | None = None,
         timeout: float | None = None,
     ) -> Project:
         """Changes a project's settings; what is left out stays as it is. Labels can be added, not removed.
@@ -123,7 +128,8 @@ class ProjectCalls:
             acquisition: what `select` uses when it is not told.
             cold_start: what `select` uses while no head can be fit.
             reservation: seconds for which selected items are reserved; 0 switches reservations off.
-            head: the head's settings; the next `select` fits a head with them.
+            head: the new head: labels stay, and the next `select` fits it.
+            parameters: what acquisition functions read from now on, instead of all that was set before.
             timeout: seconds; by default 60.
 
         Raises:
@@ -132,10 +138,14 @@ class ProjectCalls:
         request = selector_pb2.UpdateProjectRequest(
             project=name,
             add_labels=names("add_labels", add_labels),
-            acquisition=to_wire(Acquisition, acquisition),
+            acquisition=built_in(acquisition),
+            custom_acquisition=custom(acquisition),
             cold_start=to_wire(Acquisition, cold_start),
             reservation=duration_to_message(reservation, "reservation"),
-            logistic=head_to_message(head),
+            logistic=logistic_to_message(head),
+            mc_dropout=mc_dropout_to_message(head),
+            svm=svm_to_message(head),
+            parameters=parameters_to_message(parameters),
         )
         response = await self._selector.call(_methods.UPDATE_PROJECT, request, timeout)
         return project_from_message(response.project)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import asdict
 
 from prepal._sync.client import Client
 from prepal.cli.connecting import add_addresses, client_of
 from prepal.cli.output import add_json, print_fields, print_json, print_table
-from prepal.values.enums import Acquisition, ClassWeight, parse
-from prepal.values.project import LogisticHead, Project, ProjectStatus
+from prepal.cli.settings import ACQUISITIONS, add_head, add_parameters, described, head_of, parameters_of
+from prepal.values.head import LogisticHead
+from prepal.values.project import Project, ProjectStatus
 
 HELP = "list projects, create, show, update or delete one"
 
@@ -37,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create = _add_action(actions, "create", "create a project over a pool", _create)
     create.add_argument("--pool", required=True, help="the pool whose items are labeled")
     create.add_argument("--label", action="append", default=[], metavar="NAME", help="a label; give two or more")
-    _add_settings(create, unsaid=("max_entropy", "600", "10", "equal"))
+    _add_settings(create, unsaid=("max_entropy, for an svm margin", "random", "600", "logistic"))
     _add_action(actions, "show", "show a project's settings and counts", _show)
     update = _add_action(actions, "update", "change a project's settings", _update)
     update.add_argument("--add-label", action="append", default=[], metavar="NAME", help="one more label")
@@ -72,27 +74,18 @@ def _add_action(
 
 def _add_settings(parser: argparse.ArgumentParser, *, unsaid: tuple[str, str, str, str]) -> None:
     """Adds the settings; `unsaid` are the words for what each is when it is not given."""
-    acquisition, reservation, strength, weight = unsaid
-    parser.add_argument("--acquisition", metavar="NAME", help=f"what chooses: {', '.join(Acquisition)} ({acquisition})")
+    acquisition, cold_start, reservation, head = unsaid
+    parser.add_argument("--acquisition", metavar="NAME", help=f"what chooses: {ACQUISITIONS} ({acquisition})")
+    parser.add_argument(
+        "--cold-start",
+        metavar="NAME",
+        help=f"what chooses without a head: random, coreset, kmeans, typiclust or prob_cover ({cold_start})",
+    )
     parser.add_argument(
         "--reservation", type=float, metavar="SECONDS", help=f"for selected items; 0 for none ({reservation})"
     )
-    parser.add_argument(
-        "--inverse-regularization", type=float, metavar="C", help=f"of the head's L2 penalty ({strength})"
-    )
-    parser.add_argument("--class-weight", metavar="HOW", help=f"of the head: {', '.join(ClassWeight)} ({weight})")
-
-
-def _head(args: argparse.Namespace, now: LogisticHead) -> LogisticHead | None:
-    """Returns the head's settings, None when nothing is said about them; what is not said stays as it is now."""
-    if args.inverse_regularization is None and args.class_weight is None:
-        return None
-    return LogisticHead(
-        inverse_regularization=now.inverse_regularization
-        if args.inverse_regularization is None
-        else args.inverse_regularization,
-        class_weight=now.class_weight if args.class_weight is None else parse(ClassWeight, args.class_weight),
-    )
+    add_head(parser, unsaid=head)
+    add_parameters(parser)
 
 
 def _list(client: Client, args: argparse.Namespace) -> None:
@@ -117,8 +110,10 @@ def _create(client: Client, args: argparse.Namespace) -> None:
         pool=args.pool,
         labels=args.label,
         acquisition=args.acquisition,
+        cold_start=args.cold_start,
+        parameters=parameters_of(args),
         reservation=args.reservation,
-        head=_head(args, LogisticHead()),
+        head=head_of(args, LogisticHead()),
     )
     _print_project(project, args)
 
@@ -129,8 +124,10 @@ def _update(client: Client, args: argparse.Namespace) -> None:
         args.project,
         add_labels=args.add_label,
         acquisition=args.acquisition,
+        cold_start=args.cold_start,
+        parameters=parameters_of(args),
         reservation=args.reservation,
-        head=_head(args, now.head),
+        head=head_of(args, now.head),
     )
     _print_project(project, args)
 
@@ -159,7 +156,7 @@ def _print_project(project: Project, args: argparse.Namespace) -> None:
 
 
 def _settings(project: Project) -> dict[str, object]:
-    weight = "" if project.head.class_weight is ClassWeight.EQUAL else f", {project.head.class_weight} class weights"
+    parameters = [f"{name} {value}" for name, value in asdict(project.parameters).items() if value is not None]
     return {
         "project": project.name,
         "pool": project.pool,
@@ -167,7 +164,8 @@ def _settings(project: Project) -> dict[str, object]:
         "acquisition": project.acquisition,
         "cold start": project.cold_start,
         "reservation": f"{project.reservation:g} s" if project.reservation else "off",
-        "head": f"logistic, C = {project.head.inverse_regularization:g}{weight}",
+        "head": described(project.head),
+        "parameters": ", ".join(parameters) or "defaults",
         "created": project.created_at,
     }
 
@@ -181,4 +179,15 @@ def _counts(status: ProjectStatus) -> dict[str, object]:
         "skipped": status.skipped,
         "reserved": status.reserved,
         "fitted head": head,
+        "stopping": _stopping(status),
     }
+
+
+def _stopping(status: ProjectStatus) -> str:
+    """Returns in words whether further labels still change what the head predicts."""
+    if not status.stopping or status.stopping[-1].agreement is None:
+        return "too few labels to tell"
+    last = status.stopping[-1]
+    said = "predictions have stabilised" if status.stabilised else "predictions still change"
+    expected = "" if last.expected_error is None else f", expected error {last.expected_error:.1%}"
+    return f"{said} (agreement {last.agreement:.3f} from {last.since:,} to {last.labeled:,} labels{expected})"

@@ -7,7 +7,7 @@ import sys
 
 from prepal.cli.connecting import add_addresses, client_of
 from prepal.cli.output import add_json, one_line, print_json
-from prepal.values.enums import Acquisition
+from prepal.cli.settings import ACQUISITIONS, add_parameters, parameters_of
 from prepal.values.selection import Selection
 
 HELP = "choose the items to label next"
@@ -19,6 +19,7 @@ annotator until they are labeled or the reservation expires.
 example:
   prepal select sentiment -k 10
   prepal select sentiment -k 50 --acquisition margin --annotator ann --json
+  prepal select sentiment -k 20 --acquisition bald --samples 100 --max-similarity 0.98
 """
 
 
@@ -27,10 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.add_argument("project", help="the project's name")
     parser.add_argument("-k", type=int, default=10, metavar="K", help="items wanted, 1 to 1,000 (%(default)s)")
-    parser.add_argument("--acquisition", metavar="NAME", help=f"{', '.join(Acquisition)} (the project's)")
+    parser.add_argument("--acquisition", metavar="NAME", help=f"{ACQUISITIONS} (the project's)")
+    parser.add_argument(
+        "--max-similarity", type=float, metavar="COS", help="cosine from which items count as duplicates (none do)"
+    )
     parser.add_argument("--annotator", default="", metavar="NAME", help="whom the items are reserved for")
     parser.add_argument("--reservation", type=float, metavar="SECONDS", help="0 reserves nothing (the project's)")
     parser.add_argument("--seed", type=int, metavar="N", help="what random choices start from")
+    add_parameters(parser)
     add_json(parser)
     add_addresses(parser)
 
@@ -42,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
             args.project,
             args.k,
             acquisition=args.acquisition,
+            parameters=parameters_of(args),
+            max_similarity=args.max_similarity,
             annotator=args.annotator,
             reservation=args.reservation,
             seed=args.seed,
@@ -61,5 +68,5 @@ def _note(selection: Selection) -> str:
     if not selection.items:
         return "nothing is left to select\n"
     head = f"head {selection.head_version}" if selection.head_version else "no head yet"
-    cold = ", since no head can be fit before two labels are in use" if selection.cold_start else ""
+    cold = ", since the one asked for needs labels of two kinds first" if selection.cold_start else ""
     return f"{selection.acquisition}{cold} ({head}); {selection.remaining:,} items remain\n"

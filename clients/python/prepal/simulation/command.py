@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from prepal import errors
+from prepal.cli.settings import ACQUISITIONS, add_head, add_parameters, head_of, parameters_of
 from prepal.simulation.curves import Curves, write_aside
 from prepal.simulation.datafile import DataFileError, read_items
 from prepal.simulation.folder import OtherSimulationError
@@ -18,7 +19,7 @@ from prepal.simulation.simulate import ItemsRejectedError, kept_curves, simulate
 from prepal.simulation.suite import add_suite_arguments, suite, tell
 from prepal.simulation.summary import summarize
 from prepal.simulation.task import Task, limited, task_of
-from prepal.values.enums import Acquisition, PairMode
+from prepal.values.enums import PairMode
 
 HELP = "compare acquisition functions on a labeled data set, and draw their learning curves"
 
@@ -48,10 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--acquisition",
         action="append",
         metavar="NAME",
-        help=f"what chooses: {', '.join(Acquisition)}; may be repeated ({' and '.join(DEFAULTS.acquisitions)})",
+        help=f"what chooses: {ACQUISITIONS}; may be repeated ({' and '.join(DEFAULTS.acquisitions)})",
     )
     for name, what in (
-        ("start", "random labels at the beginning"),
+        ("start", "labels at the beginning"),
         ("step", "labels added in each round"),
         ("rounds", "rounds after the beginning"),
         ("seeds", "runs of each acquisition"),
@@ -72,6 +73,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODE",
         help=f"how text pairs are embedded: {', '.join(PairMode)} (%(default)s: what suits the backbone)",
     )
+    parser.add_argument(
+        "--cold-start",
+        default=DEFAULTS.cold_start,
+        metavar="NAME",
+        help="what chooses the beginning: random, coreset, kmeans, typiclust or prob_cover (%(default)s)",
+    )
+    add_head(parser, unsaid="logistic")
+    add_parameters(parser)
     add_suite_arguments(parser, name="simulate")
 
 
@@ -87,6 +96,9 @@ def run(args: argparse.Namespace) -> int:
             parallel=args.parallel,
             backbone=args.backbone,
             pairs=args.pairs,
+            cold_start=args.cold_start,
+            head=head_of(args, DEFAULTS.head) or DEFAULTS.head,
+            parameters=parameters_of(args) or DEFAULTS.parameters,
         )
         task = read_task(args.train, args.test, options, limit=args.limit)
         curves = kept_curves(task, options, args.out)

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from prepal.simulation.stopping import StopPoint
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
@@ -78,9 +80,11 @@ class Curves:
 
     Attributes:
         points: The points.
+        stopping: What the heads of the runs said about stopping.
     """
 
     points: tuple[Point, ...]
+    stopping: tuple[StopPoint, ...] = ()
 
     def curve(self, acquisition: str, protocol: str = "AL+LR") -> Curve:
         """Returns one averaged curve.

@@ -4,6 +4,7 @@
 DIR/simulation.json              the configuration and the name of the simulation on the server
 DIR/runs/<acquisition>-<seed>.jsonl   what each run selected and measured, a line each, as it comes
 DIR/curves.csv ...               what the runs measured, together
+DIR/stopping.csv                 what their heads said about stopping
 ```
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from prepal.simulation.curves import Curves, Point, write_aside, write_curves
 from prepal.simulation.options import SimulationOptions
+from prepal.simulation.stopping import StopPoint, stopping_csv
 from prepal.simulation.task import Task, digest
 
 # curves.csv is written anew at most this often while points come, in seconds.
@@ -34,7 +36,7 @@ Configuration = Mapping[str, object]
 
 def configuration(task: Task, options: SimulationOptions, protocol: str) -> Configuration:
     """Returns what decides a simulation's points, as JSON values."""
-    return {
+    found = {
         "protocol": protocol,
         "acquisitions": list(options.acquisitions),
         "start": options.start,
@@ -42,10 +44,16 @@ def configuration(task: Task, options: SimulationOptions, protocol: str) -> Conf
         "rounds": options.rounds,
         "seeds": options.seeds,
         "backbone": options.backbone,
+        "parameters": {name: value for name, value in asdict(options.parameters).items() if value is not None},
+        "head": {"kind": type(options.head).__name__, **asdict(options.head)},
+        "cold_start": options.cold_start,
         "pairs": options.pairs if task.pairs else None,
         "train": f"{len(task.train):,} items, digest {digest(task.train, labels=True)}",
         "test": f"{len(task.test):,} items, digest {digest(task.test, labels=True)}",
     }
+    # As it comes back from the file: tuples become lists.
+    values: Configuration = json.loads(json.dumps(found))
+    return values
 
 
 class RunLog:
@@ -54,12 +62,14 @@ class RunLog:
     Attributes:
         selected: Item ids of each round's selection, in the order of the rounds.
         points: What was measured in each round; as long as `selected`, or one shorter.
+        stopping: What its heads said about stopping, by number of labels.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.selected: list[list[str]] = []
         self.points: list[Point] = []
+        self.stopping: dict[int, StopPoint] = {}
         whole = 0
         if path.exists():
             for line in path.read_bytes().splitlines(keepends=True):
@@ -75,6 +85,9 @@ class RunLog:
             entry = json.loads(line)
             if "selected" in entry:
                 self.selected.append([str(item_id) for item_id in entry["selected"]])
+            elif "stopping" in entry:
+                stop = StopPoint(**entry["stopping"])
+                self.stopping[stop.labels] = stop
             else:
                 self.points.append(Point(**entry["point"]))
         except (ValueError, TypeError, KeyError):
@@ -90,6 +103,11 @@ class RunLog:
         """Keeps a round's point."""
         self._append({"point": asdict(point)})
         self.points.append(point)
+
+    def stop(self, point: StopPoint) -> None:
+        """Keeps what a head said about stopping; repeating it changes nothing."""
+        self._append({"stopping": asdict(point)})
+        self.stopping[point.labels] = point
 
     def _append(self, entry: Mapping[str, object]) -> None:
         with self._path.open("ab") as stream:
@@ -133,7 +151,11 @@ class Folder:
     def curves(self) -> Curves:
         """Returns all points there are, by acquisition and seed as the configuration orders them."""
         runs = ((name, seed) for name in self._options.acquisitions for seed in range(self._options.seeds))
-        return Curves(tuple(point for name, seed in runs for point in self.log(name, seed).points))
+        logs = [self.log(name, seed) for name, seed in runs]
+        return Curves(
+            tuple(point for log in logs for point in log.points),
+            tuple(stop for log in logs for stop in log.stopping.values()),
+        )
 
     def write_curves(self, *, now: bool) -> None:
         """Writes curves.csv; unless `now`, only when it is a second old: long runs bring points by the thousand."""
@@ -142,6 +164,7 @@ class Folder:
         curves = self.curves()
         with self._lock:
             write_curves(self.path / "curves.csv", curves.points)
+            write_aside(self.path / "stopping.csv", stopping_csv(curves.stopping).encode())
             self._written = time.monotonic()
 
 

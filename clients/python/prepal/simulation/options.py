@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from prepal.values.acquisition import AcquisitionParameters, acquisition_name
 from prepal.values.enums import Acquisition, PairMode, parse
+from prepal.values.head import Head, LogisticHead
 
 # What the services take in one Select.
 MOST_SELECTED = 1_000
@@ -20,7 +22,10 @@ class SimulationOptions:
     Attributes:
         acquisitions: What chooses, "max_entropy" and the like; at least one, each once. "random" is what the summary
             compares the others with.
-        start: Random items labeled first, 1 to 1,000; every acquisition of a seed begins with the same ones.
+        parameters: What acquisition functions read; each takes what is its own.
+        head: What is fit on the labels.
+        cold_start: What chooses the start: "random", "coreset", "kmeans", "typiclust" or "prob_cover".
+        start: Items labeled first, 1 to 1,000; every acquisition of a seed begins with the same ones.
         step: Items chosen and labeled in each further round, 1 to 1,000.
         rounds: Further rounds, 0 to 100,000.
         seeds: Runs of each acquisition, with the seeds 0 to `seeds - 1`; 1 to 1,000.
@@ -37,6 +42,9 @@ class SimulationOptions:
     """
 
     acquisitions: Sequence[str] = ("max_entropy", "random")
+    parameters: AcquisitionParameters = field(default_factory=AcquisitionParameters)
+    head: Head = field(default_factory=LogisticHead)
+    cold_start: str = "random"
     start: int = 50
     step: int = 50
     rounds: int = 39
@@ -48,15 +56,16 @@ class SimulationOptions:
     keep_projects: bool = False
 
     def __post_init__(self) -> None:
-        names = tuple(str(parse(Acquisition, name)) for name in self.acquisitions)
+        names = tuple(str(acquisition_name(name)) for name in self.acquisitions)
         if not names or len(set(names)) < len(names):
             raise ValueError(f"acquisitions must be at least one, each once, got {', '.join(names) or 'none'}")
         # Frozen for everybody else; here the names get the one spelling that files and projects carry.
         object.__setattr__(self, "acquisitions", names)
+        object.__setattr__(self, "cold_start", str(parse(Acquisition, self.cold_start, "cold_start")))
         object.__setattr__(self, "pairs", str(parse(PairMode, self.pairs)))
         if not self.backbone:
             raise ValueError('backbone must not be empty; "minilm" is packaged')
-        for field, low, high in (
+        for name, low, high in (
             ("start", 1, MOST_SELECTED),
             ("step", 1, MOST_SELECTED),
             ("rounds", 0, 100_000),
@@ -64,9 +73,9 @@ class SimulationOptions:
             ("parallel", 1, 64),
             ("patience", 0, 86_400),
         ):
-            value = getattr(self, field)
+            value = getattr(self, name)
             if not low <= value <= high:
-                raise ValueError(f"{field} must be between {low:,} and {high:,}, got {value:,}")
+                raise ValueError(f"{name} must be between {low:,} and {high:,}, got {value:,}")
 
     @property
     def final(self) -> int:

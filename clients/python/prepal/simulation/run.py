@@ -16,6 +16,7 @@ from prepal.simulation.folder import RunLog
 from prepal.simulation.metrics import accuracy, macro_f1
 from prepal.simulation.options import SimulationOptions
 from prepal.simulation.patience import Patiently
+from prepal.simulation.stopping import stop_point
 from prepal.simulation.task import Task
 from prepal.values.selection import Selection
 
@@ -139,7 +140,9 @@ class Run:
                 pool=self._pool,
                 labels=self._task.labels,
                 acquisition=self._acquisition,
-                cold_start="random",
+                cold_start=self._options.cold_start,
+                parameters=self._options.parameters,
+                head=self._options.head,
                 reservation=0,
             )
         )
@@ -153,8 +156,9 @@ class Run:
         self._patiently(lambda: self._client.record_labels(self._project, labels, annotator=ANNOTATOR))
 
     def _select(self, round_: int) -> Selection:
-        """Asks for a round's items: round 0 is the random start, the same for every acquisition of a seed."""
-        k, acquisition = (self._options.step, self._acquisition) if round_ else (self._options.start, "random")
+        """Asks for a round's items: round 0 is the start, the same for every acquisition of a seed."""
+        options = self._options
+        k, acquisition = (options.step, self._acquisition) if round_ else (options.start, options.cold_start)
         return self._patiently(
             lambda: self._client.select(
                 self._project,
@@ -178,17 +182,25 @@ class Run:
 
     def _measure(self, following: Selection) -> Point:
         predicted, true = self._predict()
+        labels = self._options.start + len(self._log.points) * self._options.step
+        self._note_stopping(labels)
         timing = following.timing
         return Point(
             protocol=AL_LR,
             acquisition=self._acquisition,
             seed=self._seed,
-            labels=self._options.start + len(self._log.points) * self._options.step,
+            labels=labels,
             accuracy=accuracy(true, predicted),
             macro_f1=macro_f1(true, predicted),
             fit_s=timing.fit,
             acquire_s=timing.score + timing.pick + timing.fetch,
         )
+
+    def _note_stopping(self, labels: int) -> None:
+        """Keeps what the head of so many labels says about stopping, where it was compared with one before."""
+        stopping = self._patiently(lambda: self._client.get_project(self._project)).stopping
+        if stopping and stopping[-1].labeled == labels:
+            self._log.stop(stop_point(AL_LR, self._acquisition, self._seed, stopping[-1]))
 
     def _predict(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """Returns predicted and true classes of the test pool, positions in the task's labels, shape (N,) each."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from prepal.simulation.curves import Curve, Curves, first_reaching
 from prepal.simulation.plot import BASELINE
+from prepal.simulation.stopping import THRESHOLD, WINDOW, StopPoint, stabilised_at
 
 # Numbers of labels shown, as shares of the last: early, where curves differ most, and then in doublings.
 SHARES = (0.0, 0.25, 0.5, 1.0)
@@ -18,7 +19,8 @@ def summarize(curves: Curves) -> str:
 
     It has, by acquisition: accuracy and macro-F1 (mean ± standard deviation over seeds, in percent) at up to four
     numbers of labels; the differences to random, in points; how many labels reach the accuracy that random has at its
-    end; and the server's seconds for fitting and choosing in one run, mean over seeds.
+    end; at how many labels predictions had stabilised; and the server's seconds for fitting and choosing in one run,
+    mean over seeds.
 
     Args:
         curves: The points; there must be at least one.
@@ -29,6 +31,8 @@ def summarize(curves: Curves) -> str:
     if baseline is not None and len(lines) > 1:
         others = [line for line in lines if line is not baseline]
         parts += [_differences(others, baseline), _savings(others, baseline)]
+    if curves.stopping:
+        parts.append(_stopping(lines, curves.stopping))
     parts.append(_times(lines))
     return "\n\n".join(parts) + "\n"
 
@@ -69,6 +73,26 @@ def _savings(others: Sequence[Curve], baseline: Curve) -> str:
         rows.append([_name(line, others), "not reached" if needed is None else f"{needed:,}", saved])
     return f"Labels to reach random's accuracy at {last:,} labels ({goal * 100:.1f} %):\n\n" + table(
         ["", "labels", "saved"], rows
+    )
+
+
+def _stopping(lines: Sequence[Curve], points: Sequence[StopPoint]) -> str:
+    rows = []
+    for line in lines:
+        found = []
+        for seed in line.seeds:
+            run = [p for p in points if (p.protocol, p.acquisition, p.seed) == (line.protocol, line.acquisition, seed)]
+            at = stabilised_at(run)
+            if at is not None and at in line.labels:
+                accuracies = line.values["accuracy"][line.seeds.index(seed)]
+                found.append((at, accuracies[int(np.searchsorted(line.labels, at))]))
+        share = f"{len(found)} of {len(line.seeds)}"
+        labels, accuracy = np.mean(found, axis=0) if found else (0.0, 0.0)
+        cells = [f"{labels:,.0f}", f"{accuracy * 100:.1f}"] if found else ["", ""]
+        rows.append([_name(line, lines), share, *cells])
+    return (
+        f"Predictions had stabilised (mean agreement of {WINDOW} successive heads at least {THRESHOLD}):\n\n"
+        + table(["", "runs", "labels then", "accuracy then, %"], rows)
     )
 
 

@@ -21,6 +21,36 @@ class Acquisition(StrEnum):
     MAX_ENTROPY = "max_entropy"
     VARIATION_RATIO = "variation_ratio"
     MARGIN = "margin"
+    BALD = "bald"
+    BATCH_BALD = "batch_bald"
+    CORESET = "coreset"
+    DAL = "dal"
+    EGL = "egl"
+    DFAL = "dfal"
+    GORAL = "goral"
+    KMEANS_MARGIN = "kmeans_margin"
+    DENSITY = "density"
+    CLUSTER_MARGIN = "cluster_margin"
+    BADGE = "badge"
+    POWER_BALD = "power_bald"
+    CONTRASTIVE = "contrastive"
+    TYPICLUST = "typiclust"
+    PROB_COVER = "prob_cover"
+    KMEANS = "kmeans"
+
+
+class Posterior(StrEnum):
+    """How samples of a logistic head are drawn."""
+
+    DROPOUT = "dropout"
+    LAPLACE = "laplace"
+
+
+class Representation(StrEnum):
+    """Where "coreset" and "dal" measure."""
+
+    EMBEDDINGS = "embeddings"
+    PENULTIMATE = "penultimate"
 
 
 class ClassWeight(StrEnum):
@@ -63,11 +93,13 @@ class JobState(StrEnum):
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
-_Choice = TypeVar("_Choice", Acquisition, ClassWeight, Pooling, PairMode, JobState)
+_Choice = TypeVar("_Choice", Acquisition, Posterior, Representation, ClassWeight, Pooling, PairMode, JobState)
 
 # For each enum: its name in messages to a person, the wire's enum and prefix, and the member that is the wire's zero.
 _WIRE: dict[type[StrEnum], tuple[str, EnumTypeWrapper, str, str | None]] = {
     Acquisition: ("acquisition", selector_pb2.Acquisition, "ACQUISITION_", None),
+    Posterior: ("posterior", selector_pb2.Posterior, "POSTERIOR_", None),
+    Representation: ("representation", selector_pb2.Representation, "REPRESENTATION_", None),
     ClassWeight: ("class_weight", selector_pb2.ClassWeight, "CLASS_WEIGHT_", "equal"),
     Pooling: ("pooling", embedder_pb2.Pooling, "POOLING_", "auto"),
     PairMode: ("pairs", embedder_pb2.PairMode, "PAIR_MODE_", None),

@@ -7,21 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from prepal.v1 import selector_pb2
-from prepal.values.enums import Acquisition, ClassWeight, from_wire, to_wire
+from prepal.values.acquisition import AcquisitionParameters, acquisition_from_message, parameters_from_message
+from prepal.values.enums import Acquisition, from_wire
+from prepal.values.head import Head, head_from_message
 from prepal.values.times import time_from
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogisticHead:
-    """Multinomial logistic regression over the embeddings.
-
-    Attributes:
-        inverse_regularization: C, the inverse strength of the L2 penalty, more than 0 and at most 1e6.
-        class_weight: how class weights enter the loss.
-    """
-
-    inverse_regularization: float = 10.0
-    class_weight: ClassWeight = ClassWeight.EQUAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +21,11 @@ class Project:
         name: the project's name.
         pool: the pool whose items are labeled.
         labels: the label set, in the order of probability columns.
-        acquisition: what `select` uses when it is not told.
+        acquisition: what `select` uses when it is not told: an `Acquisition`, or the name of an installed function.
         cold_start: what `select` uses while no head can be fit.
         reservation: seconds for which selected items are reserved; 0 when they are not.
         head: the head.
+        parameters: what acquisition functions read.
         fingerprint: the fingerprint of the embeddings that the head is fit on.
         created_at: when the project was created.
     """
@@ -43,10 +33,11 @@ class Project:
     name: str
     pool: str
     labels: tuple[str, ...]
-    acquisition: Acquisition
+    acquisition: str
     cold_start: Acquisition
     reservation: float
-    head: LogisticHead
+    head: Head
+    parameters: AcquisitionParameters
     fingerprint: str
     created_at: datetime
 
@@ -65,6 +56,9 @@ class ProjectStatus:
         label_version: grows with every `record_labels` that changed something.
         head_version: the newest head's version; 0 while there is none.
         head_label_version: the label version that head has seen.
+        stopping: signals that further labels may no longer be worth it, of the heads that were compared, oldest first.
+        stabilised: whether predictions have stabilised: the mean agreement of the last three comparisons is at least
+            0.99.
     """
 
     project: Project
@@ -76,16 +70,31 @@ class ProjectStatus:
     label_version: int
     head_version: int
     head_label_version: int
+    stopping: tuple[StoppingSignals, ...] = ()
+    stabilised: bool = False
 
 
-def head_to_message(head: LogisticHead | None) -> selector_pb2.LogisticHead | None:
-    """Returns a head's settings as a message."""
-    if head is None:
-        return None
-    return selector_pb2.LogisticHead(
-        inverse_regularization=head.inverse_regularization,
-        class_weight=to_wire(ClassWeight, head.class_weight),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoppingSignals:
+    """What one head, and the step from the one before, say about stopping; measured on up to 1,000 items of the pool.
+
+    Attributes:
+        labeled: labeled items the head was fit on.
+        head_version: the head's version.
+        since: labeled items the head before was fit on; None for the first.
+        agreement: Cohen's kappa of the two heads' predictions, at most 1; None for the first.
+        change: share of predictions that differ, 0 to 1; None for the first.
+        uncertainty: mean entropy of the predictions over its largest possible value, 0 to 1; None for an SvmHead.
+        expected_error: the share of its predictions that the head expects to be wrong; None for an SvmHead.
+    """
+
+    labeled: int
+    head_version: int
+    since: int | None
+    agreement: float | None
+    change: float | None
+    uncertainty: float | None
+    expected_error: float | None
 
 
 def project_from_message(message: selector_pb2.Project) -> Project:
@@ -94,13 +103,11 @@ def project_from_message(message: selector_pb2.Project) -> Project:
         name=message.name,
         pool=message.pool,
         labels=tuple(message.labels),
-        acquisition=from_wire(Acquisition, message.acquisition),
+        acquisition=acquisition_from_message(message),
         cold_start=from_wire(Acquisition, message.cold_start),
         reservation=message.reservation.ToNanoseconds() / 1e9,
-        head=LogisticHead(
-            inverse_regularization=message.logistic.inverse_regularization,
-            class_weight=from_wire(ClassWeight, message.logistic.class_weight),
-        ),
+        head=head_from_message(message),
+        parameters=parameters_from_message(message.parameters),
         fingerprint=message.fingerprint,
         created_at=time_from(message.created_at),
     )
@@ -119,4 +126,18 @@ def status_from_message(message: selector_pb2.GetProjectResponse) -> ProjectStat
         label_version=counts.label_version,
         head_version=counts.head_version,
         head_label_version=counts.head_label_version,
+        stopping=tuple(_signals_from_message(found) for found in message.stopping.history),
+        stabilised=message.stopping.stabilised,
+    )
+
+
+def _signals_from_message(message: selector_pb2.StoppingSignals) -> StoppingSignals:
+    return StoppingSignals(
+        labeled=message.labeled,
+        head_version=message.head_version,
+        since=message.since if message.HasField("since") else None,
+        agreement=message.agreement if message.HasField("agreement") else None,
+        change=message.change if message.HasField("change") else None,
+        uncertainty=message.uncertainty if message.HasField("uncertainty") else None,
+        expected_error=message.expected_error if message.HasField("expected_error") else None,
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from prepal import tensors
 from prepal.v1 import selector_pb2
-from prepal.values.enums import Acquisition, from_wire
+from prepal.values.acquisition import acquisition_from_message
 from prepal.values.item import metadata_from_json
 
 
@@ -56,8 +56,8 @@ class Selection:
         labels: the label set, naming the columns of `probabilities`.
         probabilities: class probabilities of the items, float32, shape (len(items), C); shape (len(items), 0) while
             there is no head.
-        acquisition: the acquisition that was really used.
-        cold_start: whether the cold-start acquisition answered because no head could be fit.
+        acquisition: the acquisition that was really used: an `Acquisition`, or the name of an installed function.
+        cold_start: whether the cold-start acquisition answered because the one asked for could not begin.
         head_version: the head that scored; 0 when none did.
         pool_version: the pool's version that was scored.
         seed: what random choices started from.
@@ -68,7 +68,7 @@ class Selection:
     items: tuple[SelectedItem, ...]
     labels: tuple[str, ...]
     probabilities: NDArray[np.float32] = field(compare=False, repr=False)
-    acquisition: Acquisition
+    acquisition: str
     cold_start: bool
     head_version: int
     pool_version: int
@@ -98,7 +98,7 @@ def selection_from_message(message: selector_pb2.SelectResponse) -> Selection:
         items=tuple(_item_from_message(item, row) for item, row in zip(message.items, probabilities, strict=True)),
         labels=tuple(message.labels),
         probabilities=probabilities,
-        acquisition=from_wire(Acquisition, message.acquisition),
+        acquisition=acquisition_from_message(message),
         cold_start=message.cold_start,
         head_version=message.head_version,
         pool_version=message.pool_version,
