@@ -4,6 +4,8 @@ from services.selector.heads.curvature import Curvature
 from services.selector.heads.fitters import Fitter, fitter_for
 from services.selector.heads.head import Ability, Head, Projection
 from services.selector.heads.logistic import LogisticFitter, LogisticHead
+from services.selector.heads.mc_dropout import Layer, McDropoutHead
+from services.selector.heads.mc_dropout_fitter import McDropoutFitter
 from services.selector.heads.posterior import Evidence, Posterior, PosteriorKind, Sampling
 from services.selector.heads.settings import (
     HeadSettings,
@@ -24,9 +26,12 @@ __all__ = [
     "Fitter",
     "Head",
     "HeadSettings",
+    "Layer",
     "LogisticFitter",
     "LogisticHead",
     "LogisticSettings",
+    "McDropoutFitter",
+    "McDropoutHead",
     "McDropoutSettings",
     "Posterior",
     "PosteriorKind",

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from services.selector.heads.head import Float32, Head
 from services.selector.heads.logistic import LogisticFitter
-from services.selector.heads.mc_dropout import McDropoutFitter
+from services.selector.heads.mc_dropout_fitter import McDropoutFitter
 from services.selector.heads.settings import HeadSettings, LogisticSettings, McDropoutSettings
 from services.selector.heads.svm import SvmFitter
 

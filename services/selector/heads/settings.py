@@ -43,7 +43,7 @@ class McDropoutSettings:
     Attributes:
         hidden: units of each hidden layer, at most 3 layers of 1 to 4,096; none for a linear head.
         dropout: rate of the dropout before each layer, more than 0 and less than 1.
-        inverse_regularization: C, of the L2 penalty on all weights as LOGISTIC has it, more than 0, at most 1e6.
+        inverse_regularization: C, of the L2 penalty, more than 0, at most 1e6; without hidden layers that of LOGISTIC.
         learning_rate: Adam's, more than 0, at most 1, for inputs of variance about 1.
         max_epochs: passes over the labels after which a fit ends at the latest, 1 to 10,000.
         balanced: whether labels count inversely to their class's frequency.
@@ -54,7 +54,7 @@ class McDropoutSettings:
     hidden: tuple[int, ...] = ()
     dropout: float = 0.1
     inverse_regularization: float = 10.0
-    learning_rate: float = 0.01
+    learning_rate: float = 0.003
     max_epochs: int = 200
     balanced: bool = False
 
