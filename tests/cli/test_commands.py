@@ -167,6 +167,41 @@ class TestProjects:
         assert sent.HasField("reservation")
         assert (sent.logistic.inverse_regularization, sent.logistic.class_weight) == (10, 1)
 
+    def test_create_sends_head_cold_start_and_parameters(self, run: Run, server: Scripted) -> None:
+        server.script("CreateProject", gives(selector_pb2.CreateProjectResponse(project=a_project())))
+        ran = run(
+            *("projects", "create", "s", "--pool", "p", "--label", "no", "--label", "yes", "--cold-start", "typiclust"),
+            *("--head", "mc_dropout", "--hidden", "64", "--hidden", "32", "--head-dropout", "0.2", "--samples", "7"),
+            *("--posterior", "laplace", "--inverse-regularization", "3"),
+        )
+        assert ran.status == 0
+        (sent,) = server.requests["CreateProject"]
+        assert sent.cold_start == selector_pb2.ACQUISITION_TYPICLUST
+        head = sent.mc_dropout
+        assert (list(head.hidden), head.dropout, head.inverse_regularization) == ([64, 32], 0.2, 3)
+        assert sent.parameters == selector_pb2.AcquisitionParameters(
+            samples=7, posterior=selector_pb2.POSTERIOR_LAPLACE
+        )
+
+    def test_a_setting_of_another_head_is_refused(self, run: Run) -> None:
+        ran = run("projects", "create", "s", "--pool", "p", "--label", "a", "--label", "b", "--hidden", "64")
+        assert ran.status == 2
+        assert "--hidden and --head-dropout are of the head mc_dropout; add --head mc_dropout" in ran.err
+
+    def test_show_says_whether_predictions_have_stabilised(self, run: Run, server: Scripted) -> None:
+        history = [
+            selector_pb2.StoppingSignals(labeled=20, head_version=1, expected_error=0.4),
+            selector_pb2.StoppingSignals(labeled=40, head_version=2, since=20, agreement=0.95, expected_error=0.3),
+        ]
+        for length, stabilised, words in (
+            (1, False, "too few labels to tell"),
+            (2, False, "predictions still change (agreement 0.950 from 20 to 40 labels, expected error 30.0%)"),
+            (2, True, "predictions have stabilised (agreement 0.950"),
+        ):
+            stopping = selector_pb2.Stopping(history=history[:length], stabilised=stabilised)
+            server.script("GetProject", gives(selector_pb2.GetProjectResponse(project=a_project(), stopping=stopping)))
+            assert words in run("projects", "show", "s").out
+
     def test_update_changes_only_what_is_said(self, run: Run, server: Scripted) -> None:
         now = a_project()
         now.logistic.inverse_regularization = 2.5

@@ -14,6 +14,7 @@ import prepal
 import pytest
 from prepal.cli.__main__ import COMMANDS
 from prepal.v1 import embedder_pb2
+from prepal.values.enums import Acquisition
 
 from tests.cli.conftest import Run
 from tests.sdk.scripted import Scripted, gives, refuses
@@ -62,7 +63,7 @@ def test_a_refused_call_is_status_1_and_one_sentence(run: Run, server: Scripted)
 def test_a_value_that_cannot_be_meant_is_status_2(run: Run, server: Scripted) -> None:
     ran = run("select", "p", "--acquisition", "magic")
     assert ran.status == 2
-    assert ran.err == ("prepal: acquisition must be one of random, max_entropy, variation_ratio, margin, got 'magic'\n")
+    assert ran.err == f"prepal: acquisition must be one of {', '.join(Acquisition)}, got 'magic'\n"
 
 
 def test_a_traceback_is_shown_to_who_asks_for_it(run: Run, server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:

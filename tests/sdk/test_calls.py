@@ -9,6 +9,7 @@ import numpy as np
 import prepal
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from prepal import tensors
 from prepal.v1 import embedder_pb2, selector_pb2
@@ -47,6 +48,7 @@ def a_project(name: str = "s") -> selector_pb2.Project:
         cold_start=selector_pb2.ACQUISITION_RANDOM,
         reservation=Duration(seconds=600),
         logistic=selector_pb2.LogisticHead(inverse_regularization=10, class_weight=selector_pb2.CLASS_WEIGHT_BALANCED),
+        parameters=selector_pb2.AcquisitionParameters(samples=20, posterior=selector_pb2.POSTERIOR_LAPLACE),
         fingerprint="f",
         created_at=at_noon(),
     )
@@ -75,6 +77,7 @@ PROJECT = prepal.Project(
     cold_start=prepal.Acquisition.RANDOM,
     reservation=600.0,
     head=prepal.LogisticHead(inverse_regularization=10.0, class_weight=prepal.ClassWeight.BALANCED),
+    parameters=prepal.AcquisitionParameters(samples=20, posterior="laplace"),
     fingerprint="f",
     created_at=NOON,
 )
@@ -217,6 +220,7 @@ async def test_create_project_sends_every_setting(ask: Ask, server: Scripted) ->
             pool="p",
             labels=["no", "yes"],
             acquisition="MARGIN",
+            parameters=prepal.AcquisitionParameters(samples=20, posterior="laplace"),
             cold_start=prepal.Acquisition.RANDOM,
             reservation=timedelta(minutes=10),
             head=prepal.LogisticHead(inverse_regularization=10, class_weight=prepal.ClassWeight.BALANCED),
@@ -232,7 +236,66 @@ async def test_create_project_sends_every_setting(ask: Ask, server: Scripted) ->
         cold_start=selector_pb2.ACQUISITION_RANDOM,
         reservation=Duration(seconds=600),
         logistic=a_project().logistic,
+        parameters=a_project().parameters,
     )
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (
+            prepal.McDropoutHead(hidden=[64, 32], dropout=0.2, max_epochs=50),
+            selector_pb2.McDropoutHead(
+                hidden=[64, 32], dropout=0.2, inverse_regularization=10, learning_rate=0.01, max_epochs=50
+            ),
+        ),
+        (
+            prepal.SvmHead(inverse_regularization=2.0, class_weight=prepal.ClassWeight.BALANCED),
+            selector_pb2.SvmHead(inverse_regularization=2, class_weight=selector_pb2.CLASS_WEIGHT_BALANCED),
+        ),
+    ],
+    ids=["mc_dropout", "svm"],
+)
+async def test_a_head_of_another_kind_goes_there_and_comes_back(
+    ask: Ask, server: Scripted, head: prepal.Head, message: Message
+) -> None:
+    answer = a_project()
+    kind = "svm" if isinstance(head, prepal.SvmHead) else "mc_dropout"
+    getattr(answer, kind).CopyFrom(message)
+    server.script("UpdateProject", gives(selector_pb2.UpdateProjectResponse(project=answer)))
+    made = await ask(lambda client: client.update_project("s", head=head))
+    (sent,) = server.requests["UpdateProject"]
+    assert sent == selector_pb2.UpdateProjectRequest(project="s", **{kind: message})
+    assert made.head == head
+
+
+async def test_parameters_and_an_installed_function_are_sent_and_come_back(ask: Ask, server: Scripted) -> None:
+    response = selector_pb2.SelectResponse(custom_acquisition="acme.novelty", labels=["no", "yes"])
+    server.script("Select", gives(response))
+    every = prepal.AcquisitionParameters(
+        samples=1, posterior="dropout", dropout=0.2, beta=0.0, configurations=2, sub_batches=3, sub_pool=0,
+        neighbours=4, clusters=5, candidates=6, radius=0.7, representation="penultimate",
+    )  # fmt: skip
+    selection = await ask(
+        lambda client: client.select("s", k=1, acquisition="acme.novelty", parameters=every, max_similarity=0.9)
+    )
+    assert selection.acquisition == "acme.novelty"
+    (sent,) = server.requests["Select"]
+    assert (sent.custom_acquisition, sent.acquisition, sent.max_similarity) == ("acme.novelty", 0, 0.9)
+    assert sent.parameters == selector_pb2.AcquisitionParameters(
+        samples=1, posterior=selector_pb2.POSTERIOR_DROPOUT, dropout=0.2, beta=0.0, configurations=2, sub_batches=3,
+        sub_pool=0, neighbours=4, clusters=5, candidates=6, radius=0.7,
+        representation=selector_pb2.REPRESENTATION_PENULTIMATE,
+    )  # fmt: skip
+
+
+async def test_a_parameter_that_no_message_can_carry_is_named(ask: Ask) -> None:
+    for bad in (-1, "many", 1.5):
+        wrong = prepal.AcquisitionParameters(samples=bad)
+        with pytest.raises(ValueError, match="samples must be a number that is not negative, got"):
+            await ask(lambda client, wrong=wrong: client.select("s", k=1, parameters=wrong))
+    with pytest.raises(ValueError, match="posterior must be one of dropout, laplace, got 'gauss'"):
+        await ask(lambda client: client.select("s", k=1, parameters=prepal.AcquisitionParameters(posterior="gauss")))
 
 
 async def test_a_reservation_of_zero_is_said_and_one_not_given_is_not(ask: Ask, server: Scripted) -> None:
@@ -246,7 +309,7 @@ async def test_a_reservation_of_zero_is_said_and_one_not_given_is_not(ask: Ask, 
 
 
 async def test_an_unknown_acquisition_is_answered_with_the_legal_ones(ask: Ask) -> None:
-    legal = "acquisition must be one of random, max_entropy, variation_ratio, margin, got 'entropy'"
+    legal = f"acquisition must be one of {', '.join(prepal.Acquisition)}, got 'entropy'"
     with pytest.raises(ValueError, match=legal):
         await ask(lambda client: client.select("s", k=1, acquisition="entropy"))
 
@@ -267,7 +330,11 @@ async def test_get_project_gives_settings_and_counts(ask: Ask, server: Scripted)
         head_version=2,
         head_label_version=3,
     )
-    server.script("GetProject", gives(selector_pb2.GetProjectResponse(project=a_project(), status=counts)))
+    first = selector_pb2.StoppingSignals(labeled=20, head_version=1, uncertainty=0.9, expected_error=0.4)
+    second = selector_pb2.StoppingSignals(labeled=40, head_version=2, since=20, agreement=0.99, change=0.0)
+    stopping = selector_pb2.Stopping(history=[first, second], stabilised=True)
+    response = selector_pb2.GetProjectResponse(project=a_project(), status=counts, stopping=stopping)
+    server.script("GetProject", gives(response))
     status = await ask(lambda client: client.get_project("s"))
     assert status == prepal.ProjectStatus(
         project=PROJECT,
@@ -279,6 +346,27 @@ async def test_get_project_gives_settings_and_counts(ask: Ask, server: Scripted)
         label_version=4,
         head_version=2,
         head_label_version=3,
+        stopping=(
+            prepal.StoppingSignals(
+                labeled=20,
+                head_version=1,
+                since=None,
+                agreement=None,
+                change=None,
+                uncertainty=0.9,
+                expected_error=0.4,
+            ),
+            prepal.StoppingSignals(
+                labeled=40,
+                head_version=2,
+                since=20,
+                agreement=0.99,
+                change=0.0,
+                uncertainty=None,
+                expected_error=None,
+            ),
+        ),
+        stabilised=True,
     )
 
 

@@ -278,7 +278,7 @@ def test_a_killed_command_goes_on_when_it_is_started_again(
         (*point[:4], pytest.approx(point[4], abs=1e-6), pytest.approx(point[5], abs=1e-6)) for point in expected
     ]
     names = {file.name for file in (tmp_path / "out").iterdir()}
-    assert names == {"simulation.json", "runs", "curves.csv", "curves.png", "curves.svg", "summary.md"}
+    assert names == {"simulation.json", "runs", "curves.csv", "curves.png", "curves.svg", "stopping.csv", "summary.md"}
 
 
 def test_ctrl_c_ends_the_command_in_order(suite: Up, options: SimulationOptions, tmp_path: Path) -> None:
