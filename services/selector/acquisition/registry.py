@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from services.selector.acquisition.badge import BADGE
 from services.selector.acquisition.bald import BALD
 from services.selector.acquisition.batch_bald import BATCH_BALD
 from services.selector.acquisition.contrastive import CONTRASTIVE
@@ -36,5 +37,6 @@ REGISTRY: Final[Mapping[str, AcquisitionFunction]] = {
         CONTRASTIVE,
         CORESET,
         DAL,
+        BADGE,
     )
 }
