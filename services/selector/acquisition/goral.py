@@ -13,7 +13,7 @@ from services.selector.acquisition.view import Float32, Float64, Rows, View
 from services.selector.heads import Ability, Curvature, LogisticHead, Projection
 
 # Rows of the pool that the goal is the mean over; of a larger pool, one at random of each of so many equal stretches.
-GOAL_ROWS: Final = 16_384
+GOAL_ROWS: Final = 32_768
 _BLOCK_ROWS: Final = 4_096
 # Smaller than any positive float32, and its logarithm is finite.
 _TINY: Final = 1e-300

@@ -135,7 +135,7 @@ def test_the_goal_is_the_whole_pool_until_that_is_large_and_then_one_row_of_each
 
 
 def test_a_sample_of_a_large_pool_ranks_as_all_of_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    embeddings, numbers = clustered(30_000, 8, 3)
+    embeddings, numbers = clustered(60_000, 8, 3)
     head = fitted(embeddings, LABELED, numbers[LABELED])
     labels = {"head": head, "labeled": LABELED, "classes": numbers[LABELED]}
     sampled = view_of(embeddings, **labels).scores(GORAL, DEFAULTS)
