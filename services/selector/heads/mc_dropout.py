@@ -37,12 +37,15 @@ class McDropoutHead:
 
     Attributes:
         labels: the labels seen, C of them, in the order of probability columns.
-        layers: at least one; the first sees embeddings as the pool has them, the last gives J outputs, J = 1, the log
+        centre: float32, shape (D,), taken from embeddings before they are dropped: what they have in common, most of a
+            transformer's embedding, then neither comes nor goes with a mask.
+        layers: at least one; the first sees x - centre, x as the pool has it, the last gives J outputs, J = 1, the log
             odds of the second, for two classes, else C.
         dropout: the rate it was fit with, and is sampled with.
     """
 
     labels: tuple[str, ...]
+    centre: Float32
     layers: tuple[Layer, ...]
     dropout: float
 
@@ -58,8 +61,9 @@ class McDropoutHead:
 
     @property
     def projection(self) -> Projection:
-        """The first layer."""
-        return Projection(np.ascontiguousarray(self.layers[0].weights.T), self.layers[0].offsets)
+        """The first layer, over embeddings as the pool has them."""
+        first = self.layers[0]
+        return Projection(np.ascontiguousarray(first.weights.T), first.offsets - first.weights @ self.centre)
 
     def probabilities(self, outputs: Float32) -> Float64:
         """Returns probabilities (n, C) from what the first layer gave, without dropout."""
@@ -84,12 +88,15 @@ class McDropoutHead:
         Costs S · J · H numbers, H what the last layer sees.
         """
         last = self.layers[-1]
-        arrays = [array for layer in self.layers for array in (layer.weights, layer.offsets)]
+        arrays = [self.centre, *(array for layer in self.layers for array in (layer.weights, layer.offsets))]
         generator = generator_of(arrays, self.kind, self.labels, self.dropout, sampling.samples)
         masks = dropout_masks(sampling.samples, last.weights.shape[1], self.dropout, generator)
+        weights = masks[:, None, :] * last.weights
+        if len(self.layers) == 1:
+            centred = (last.offsets - weights @ self.centre).astype(np.float32)
+            return linear_posterior(weights, centred, len(self.labels))
         offsets = np.broadcast_to(last.offsets, (sampling.samples, len(last.offsets)))
-        samples = linear_posterior(masks[:, None, :] * last.weights, offsets, len(self.labels))
-        return samples if len(self.layers) == 1 else NetworkPosterior(self.projection, self.layers, samples)
+        return NetworkPosterior(self.projection, self.layers, linear_posterior(weights, offsets, len(self.labels)))
 
     def _logits(self, outputs: Float32) -> Float32:
         if len(self.layers) == 1:

@@ -66,21 +66,26 @@ class McDropoutFitter:
         """
         names, targets = seen_classes(classes, labels)
         settings, dimension = self._settings, features.shape[1] - 1
-        # Inputs of a mean square of 1 each, which the learning rate is for; then folded into the first weights.
-        scale = np.float32(math.sqrt(dimension / mean_squared_norm))
+        # Centred inputs of variance 1, which the learning rate is for; the scale is folded into the first weights then.
+        inputs = features[:, :-1].astype(np.float64)
+        centre = inputs.mean(axis=0).astype(np.float32)
+        inputs -= centre
+        # Embeddings that are all the same, but for rounding, stay so.
+        scale = math.sqrt(1.0 / max(float(np.mean(inputs**2)), 1e-6 * mean_squared_norm / dimension))
         outputs = 1 if len(names) == 2 else len(names)
         generator = torch.Generator().manual_seed(_SEED)
         layers = _minimized(
-            torch.from_numpy(features[:, :-1] * scale),
+            torch.from_numpy((inputs * scale).astype(np.float32)),
             torch.from_numpy(targets),
             torch.from_numpy(sample_weights(targets, settings.balanced).astype(np.float32)),
             _initial([dimension, *settings.hidden, outputs], generator),
             settings,
             generator,
+            scale**2 * mean_squared_norm,
         )
         found = [Layer(weights.numpy(), offsets.numpy()) for weights, offsets in layers]
-        found[0] = Layer(found[0].weights * scale, found[0].offsets)
-        return McDropoutHead(names, tuple(found), settings.dropout)
+        found[0] = Layer(found[0].weights * np.float32(scale), found[0].offsets)
+        return McDropoutHead(names, centre, tuple(found), settings.dropout)
 
 
 def _initial(sizes: Sequence[int], generator: torch.Generator) -> list[_Linear]:
@@ -100,6 +105,7 @@ def _minimized(
     layers: list[_Linear],
     settings: McDropoutSettings,
     generator: torch.Generator,
+    squares: float,
 ) -> list[_Linear]:
     """Returns the layers after the last epoch.
 
@@ -110,13 +116,14 @@ def _minimized(
         layers: to start from; changed.
         settings: rates and the number of epochs.
         generator: of batches and masks.
+        squares: mean squared norm of the inputs, before they were centred.
     """
     seen, penalties = inputs, []
     for number, (matrix, offsets) in enumerate(layers):
-        squares = float((seen**2).sum()) / len(seen)
         units = len(matrix) if number < len(layers) - 1 else 1
         penalties.append(squares / (units * settings.inverse_regularization * len(seen)))
         seen = torch.relu(functional.linear(seen, matrix, offsets))
+        squares = float((seen**2).sum()) / len(seen)
     parameters = [parameter.requires_grad_() for layer in layers for parameter in layer]
     optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True)
     batch = min(max(len(inputs) // _STEPS, _LEAST_BATCH), _LARGEST_BATCH)

@@ -25,13 +25,14 @@ _LINEAR: Final[Mapping[str, type[LogisticHead | SvmHead]]] = {
 def head_to_bytes(head: Head) -> tuple[bytes, str]:
     """Returns a head's tensors as safetensors bytes, and the rest as JSON text.
 
-    A linear head is "weights" (J, D) and "offsets" (J,); an MC_DROPOUT head "weights.0", "offsets.0" and so on.
+    A linear head is "weights" (J, D) and "offsets" (J,); an MC_DROPOUT head "centre" (D,) and
+    "weights.0", "offsets.0" and so on.
     """
     fields: dict[str, Any] = {"kind": head.kind, "labels": head.labels}
     if isinstance(head, LogisticHead | SvmHead):
         tensors = {"weights": head.weights, "offsets": head.offsets}
     elif isinstance(head, McDropoutHead):
-        tensors = {}
+        tensors = {"centre": head.centre}
         for number, layer in enumerate(head.layers):
             tensors |= {f"weights.{number}": layer.weights, f"offsets.{number}": layer.offsets}
         fields["dropout"] = head.dropout
@@ -55,11 +56,14 @@ def head_from_bytes(tensors: bytes, description: str) -> Head:
             weights, offsets = _layers(arrays, [("weights", "offsets")], len(labels))[0]
             return _LINEAR[kind](labels, weights, offsets)
         if kind == McDropoutSettings.kind:
+            centre = arrays.pop("centre")
             names = [(f"weights.{number}", f"offsets.{number}") for number in range(len(arrays) // 2)]
             layers = _layers(arrays, names, len(labels))
             # Refuses a rate and layers that no settings could have.
             McDropoutSettings(hidden=tuple(len(offsets) for _, offsets in layers[:-1]), dropout=fields["dropout"])
-            return McDropoutHead(labels, tuple(Layer(*layer) for layer in layers), fields["dropout"])
+            if centre.dtype != np.float32 or centre.shape != layers[0][0].shape[1:] or not np.isfinite(centre).all():
+                raise ValueError(f"not a stored head: centre {centre.shape} of {centre.dtype}")
+            return McDropoutHead(labels, centre, tuple(Layer(*layer) for layer in layers), fields["dropout"])
     except (KeyError, TypeError, SafetensorError, json.JSONDecodeError) as error:
         raise ValueError(f"not a stored head: {error!r}") from error
     raise ValueError(f"kind must be one of {', '.join(_LINEAR)} or {McDropoutSettings.kind}, got {kind!r}")
