@@ -18,6 +18,7 @@ SampledProbabilities = Callable[[Rows], Floats]
 
 # Gains in float32 are right to about 1e-7: what is closer than this is equal.
 _ROUNDING: Final = 1e-6
+_CONFIGURATIONS_A_SAMPLE: Final = 20
 # Candidates evaluated between two looks at the bound: doubling, for if it did not decide soon, it hardly does later.
 _FIRST_BLOCK, _LAST_BLOCK = 32, 1_024
 # Numbers in a block.
@@ -44,17 +45,20 @@ def batch_bald(
     ones nearly all.
 
     While the configurations of the picks' classes that are possible at all are no more than `configurations`, all of
-    them are kept and gains are exact. From then on gains are unbiased estimates over a sample of configurations, the
-    same for all candidates. What an item adds may then be estimated higher than at an earlier pick, so that the order
-    is heuristic: a candidate that was left out for its earlier estimate may have been better by the error of the two
-    estimates, which falls at least with the root of `configurations`. Estimates above the BALD score count as that.
+    them are kept and gains are exact. From then on gains are estimates over a sample of configurations, the same for
+    all candidates and weighted so that a gain stays between 0 and the BALD score; their error falls with the root of
+    `configurations` at least. What an item adds may then be estimated higher than at an earlier pick, so the order of
+    evaluation is heuristic: a candidate left out for its earlier estimate may have been better by the error of both.
+
+    S samples hold log S nats: gains sum to no more, and many picks are chosen by what little the last ones leave.
 
     Args:
         probabilities: from rows (n,) to samples of their class probabilities (S, n, C), of the same S for all.
         scores: BALD scores of all rows, (N,).
         free: (N,), False for rows that must not be picked.
         k: picks wanted.
-        configurations: M, how many configurations of the picks' classes are kept, at least 1.
+        configurations: M, how many configurations of the picks' classes are kept; 20 S if that is more, for fewer
+            would say little about S samples.
         generator: draws configurations; not used while all of them are kept.
 
     Returns:
@@ -62,7 +66,7 @@ def batch_bald(
         gains that are equal within 1e-6 the lower row. Rows that have nothing to add come last, in the order of BALD.
 
     A pick costs one (M, S) x (S, n·C) product and as many logarithms as it has elements, for n candidates evaluated and
-    at most `configurations` M. Memory: 24 bytes a free row, 8 bytes x M x S, and up to 256 MB of probabilities.
+    M at most as above. Memory: 24 bytes a free row, 12 bytes x M x S, and up to 256 MB of probabilities.
     """
     rows = np.flatnonzero(free)
     rows = rows[np.argsort(-scores[rows], kind="stable")]
@@ -72,8 +76,9 @@ def batch_bald(
     candidates = _Candidates(probabilities, rows, scores[rows])
     places, gains = [0], [float(scores[rows[0]])]
     known = candidates.nothing_known
+    limit = max(configurations, _CONFIGURATIONS_A_SAMPLE * known.posteriors.shape[1])
     while len(places) < wanted:
-        known = known.extended(candidates.take(places[-1]), configurations, generator)
+        known = known.extended(candidates.take(places[-1]), limit, generator)
         best = candidates.best(known)
         if best is None:
             rest = np.delete(np.arange(len(rows)), places)[: wanted - len(places)]
@@ -146,7 +151,7 @@ class _Candidates:
     def _gains(self, places: Rows, known: Configurations) -> Scores:
         probs_snc, scores = self._probabilities(places), self._scores[places]
         told = self.nothing_known.conditional_entropies(probs_snc) - known.conditional_entropies(probs_snc)
-        # Beyond either end there is only rounding, or the error of sampled configurations.
+        # Beyond either end there is only rounding.
         return np.clip(scores - told, 0.0, scores)
 
     def _probabilities(self, places: Rows) -> Floats:

@@ -14,6 +14,8 @@ Float32 = npt.NDArray[np.float32]
 
 # Far above the least positive float32, and still nothing: a probability of exactly 0 adds 1e-30 · log 1e-30 = -7e-29.
 _TINY = 1e-30
+# Directions of the posteriors with less than this part of the largest second moment are within its rounding.
+_LEAST_MOMENT = 1e-6
 # A tile of predictions and one of their logarithms stay in a core's own cache, and are wide enough for the product.
 _TILE_ROWS, _TILE_COLUMNS = 256, 512
 
@@ -40,8 +42,10 @@ class Configurations:
 
         If more than `limit` of them are possible, `limit` are kept such that the weight of each is right in
         expectation: those of large weight as they are, of the others a systematic sample, all with the same weight
-        (Fearnhead & Clifford 2003, on-line inference for hidden Markov models via particle filters, section 3).
-        Whatever is linear in the weights, as `conditional_entropies` is, stays unbiased.
+        (Fearnhead & Clifford 2003, on-line inference for hidden Markov models via particle filters, section 3). All
+        weights are then adjusted so that each of the S samples has 1/S of the probability, as it has over all
+        configurations (Deville & Särndal 1992, calibration estimators in survey sampling, linear method). Otherwise
+        what one item's sampling does to that would stay and add up from item to item.
 
         Args:
             probs_sc: samples of the item's class probabilities, (S, C).
@@ -52,13 +56,16 @@ class Configurations:
         weights = (self.weights[:, None] * predicted).ravel()
         kept = np.flatnonzero(weights > _TINY)
         weights = weights[kept]
-        if len(kept) > limit:
+        sampled = len(kept) > limit
+        if sampled:
             chosen, weights = _reduced(weights, limit, generator)
             kept = kept[chosen]
         before, classes = np.divmod(kept, probs_sc.shape[1])
         posteriors = self.posteriors[before]
         posteriors *= probs_sc.T.astype(np.float32)[classes]
         posteriors /= np.add.reduce(posteriors, axis=1, keepdims=True)
+        if sampled:
+            weights = _calibrated(weights, posteriors)
         return type(self)(weights / weights.sum(), posteriors)
 
     def conditional_entropies(self, probs_snc: Floats) -> Scores:
@@ -108,3 +115,16 @@ def _reduced(weights: Scores, limit: int, generator: np.random.Generator) -> tup
     new = np.concatenate([descending[:large], np.full(len(drawn), share)])
     ascending = np.argsort(kept, kind="stable")
     return kept[ascending], new[ascending]
+
+
+def _calibrated(weights: Scores, posteriors: Float32) -> Scores:
+    """Returns weights, near those given, under which the posteriors have the uniform distribution as their mean.
+
+    Where there are none, as with fewer configurations than samples, those that come near it.
+    """
+    samples = posteriors.shape[1]
+    moments = (posteriors * weights.astype(np.float32)[:, None]).T @ posteriors
+    missing = 1 / samples - weights @ posteriors
+    factors, *_ = np.linalg.lstsq(moments.astype(np.float64), missing, rcond=_LEAST_MOMENT)
+    adjusted: Scores = weights * np.maximum(1 + posteriors @ factors, 0)
+    return adjusted

@@ -214,7 +214,7 @@ def test_the_order_of_rows_does_not_matter():
 
 
 def test_the_generator_is_used_only_once_configurations_are_sampled():
-    probs, generator = dirichlet(6, 30, 3), np.random.default_rng(0)
+    probs, generator = dirichlet(3, 30, 3), np.random.default_rng(0)
     before = generator.bit_generator.state
     batch_bald(lambda rows: probs[:, rows], bald(probs), np.ones(30, np.bool_), 5, 81, generator)
     assert generator.bit_generator.state == before
@@ -272,12 +272,39 @@ def test_sampled_configurations_are_right_on_average_and_close_each_time():
         assert known.weights.min() > 0
         assert known.weights.sum() == pytest.approx(1, abs=1e-12)
         np.testing.assert_allclose(known.posteriors.sum(axis=1), 1, atol=1e-5)
+        np.testing.assert_allclose(known.weights @ known.posteriors, 1 / 20, atol=1e-5)
         found.append(known.conditional_entropies(candidates))
     errors = np.array(found) - exact
     deviations = errors.std(axis=0)
-    assert (deviations < 0.01).all(), "200 of 2,187 configurations, entropies about 1"
-    assert (abs(errors.mean(axis=0)) < 4 * deviations / math.sqrt(60)).all()
+    assert (deviations < 0.003).all(), "200 of 2,187 configurations, entropies about 1"
+    assert (abs(errors.mean(axis=0)) < 5 * deviations / math.sqrt(60)).all()
     assert (deviations > 1e-5).all(), "they are sampled at all"
+
+
+def test_sampling_does_not_add_up_over_many_items():
+    # 60 items tell a hundred times over which of 10 samples it is: what is left is each sample's own doubt.
+    probs, candidates = dirichlet(10, 60, 3), dirichlet(10, 8, 3, seed=1)
+    each = -(candidates * np.log(candidates)).sum(axis=2).mean(axis=0)
+    for seed in range(3):
+        known = extended(probs, 200, np.random.default_rng(seed))
+        np.testing.assert_allclose(known.conditional_entropies(candidates), each, atol=1e-3)
+
+
+def test_estimates_lie_between_what_is_left_when_the_sample_is_known_and_when_nothing_is():
+    probs, candidates = correlated(10, 12, 3), correlated(10, 200, 3, seed=1)
+    least = -(candidates * np.log(candidates)).sum(axis=2).mean(axis=0)
+    most = Configurations.of_nothing(10).conditional_entropies(candidates)
+    for seed in range(5):
+        found = extended(probs, 200, np.random.default_rng(seed)).conditional_entropies(candidates)
+        assert (found > least - 1e-6).all()
+        assert (found < most + 1e-6).all()
+
+
+def test_few_configurations_are_raised_to_some_for_each_sample():
+    probs = correlated(10, 100, 3)
+    few, some = (pick(probs, 12, configurations=count) for count in (1, 200))
+    np.testing.assert_array_equal(few.rows, some.rows)
+    np.testing.assert_array_equal(few.scores, some.scores)
 
 
 def test_likely_configurations_are_kept_as_they_are():
