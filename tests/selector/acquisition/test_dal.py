@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from services.selector.acquisition import dal as module
 from services.selector.acquisition.dal import DAL, dal
 from services.selector.acquisition.parameters import Parameters, Representation
-from services.selector.heads import Ability, Projection
+from services.selector.heads import Ability, LogisticFitter, Projection
 from services.selector.scoring import PoolView
 from tests.selector.acquisition.views import clustered, view_of
 
@@ -103,6 +103,27 @@ def test_a_sample_is_larger_than_k(monkeypatch: pytest.MonkeyPatch) -> None:
     points, _ = clustered(200, 4, 2)
     rows, _ = picked(view_of(points, labeled=[0]), 90)
     assert len(set(rows)) == 90
+
+
+def test_picks_join_the_labeled_side_whether_or_not_they_were_in_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LEAST", 100)
+    points, _ = clustered(2_000, 4, 2)
+    sides: list[list[int]] = []
+    labeled_rows: list[npt.NDArray[Any]] = []
+    fit = LogisticFitter.fit
+
+    def noted(self: LogisticFitter, features: Any, classes: Any, *rest: Any) -> Any:
+        sides.append(np.bincount(classes).tolist())
+        labeled_rows.append(features[classes == 0, :-1].copy())
+        return fit(self, features, classes, *rest)
+
+    monkeypatch.setattr(LogisticFitter, "fit", noted)
+    rows, _ = picked(view_of(points, labeled=[4, 9]), 12, sub_batches=4)
+    assert [labeled for labeled, _ in sides] == [2, 5, 8, 11]
+    # Most picks are not among the hundred that were drawn.
+    assert sides[-1][1] > 90
+    expected = points[[4, 9, *rows[:9]]].astype(np.float32)
+    assert sorted(map(tuple, labeled_rows[-1])) == sorted(map(tuple, expected))
 
 
 @pytest.mark.parametrize("k", [1, 149, 150, 1_000])
