@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_ROOT = Path(__file__).resolve().parents[2]
-_HOME = _ROOT / ".bench"
-_ENVIRONMENT = _HOME / "sentence-transformers"
+from bench.environments import python_with
+
 _SCRIPT = Path(__file__).with_name("peer_process.py")
 
 
@@ -27,21 +25,9 @@ def peer_python(named: str | None = None) -> Path:
         named: A Python that has it already; None for PREPAL_BENCH_PEER_PYTHON, or one of our own making.
     """
     named = named or os.environ.get("PREPAL_BENCH_PEER_PYTHON")
-    if named:
-        return Path(named)
-    python = _ENVIRONMENT / "bin" / "python"
-    finished = _ENVIRONMENT / "finished"
-    if not finished.is_file():
-        print(f"installing sentence-transformers into {_ENVIRONMENT}", file=sys.stderr)
-        _HOME.mkdir(exist_ok=True)
-        (_HOME / ".gitignore").write_text("*\n", encoding="utf-8")
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(_ENVIRONMENT)], check=True)
-        # The same torch and transformers as ours, so that the difference is in the way of using them.
-        packages = ["torch", "transformers", "sentence-transformers"]
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--constraint", str(_ROOT / "constraints.txt")]
-        subprocess.run([*pip, *packages], check=True)
-        finished.touch()
-    return python
+    # The same torch and transformers as ours, so that the difference is in the way of using them.
+    packages = ["torch", "transformers", "sentence-transformers"]
+    return Path(named) if named else python_with("sentence-transformers", packages)
 
 
 class Peer:
