@@ -1,7 +1,14 @@
 """Acquisition functions: which unlabeled items are worth a person's time. Pure: arrays in, scores or picks out."""
 
 from services.selector.acquisition.installed import installed
-from services.selector.acquisition.kinds import AcquisitionFunction, PickFunction, Picks, RowScores, ScoreFunction
+from services.selector.acquisition.kinds import (
+    AcquisitionFunction,
+    PickFunction,
+    Picks,
+    RowScores,
+    ScoreFunction,
+    of_probabilities,
+)
 from services.selector.acquisition.parameters import DEFAULTS, RANGES, Parameters, Representation, parameters_from
 from services.selector.acquisition.picking import best
 from services.selector.acquisition.registry import REGISTRY
@@ -24,5 +31,6 @@ __all__ = [
     "View",
     "best",
     "installed",
+    "of_probabilities",
     "parameters_from",
 ]

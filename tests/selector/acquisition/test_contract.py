@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -132,10 +133,11 @@ class TestEveryFunction:
         assert picks(situation(free=free), function, 4).tolist() == [123]
 
     def test_certain_predictions_are_picked_from_without_error(self, function: AcquisitionFunction) -> None:
-        embeddings, numbers = clustered(200, 12, 3, spread=0.1)
+        embeddings, numbers = clustered(200, 12, 3)
         known = np.arange(30)
-        head = fitted(embeddings * np.float16(100), known, numbers[known])
-        sure = view_of(embeddings * np.float16(100), head=head, labeled=known, classes=numbers[known])
+        head = fitted(embeddings, known, numbers[known])
+        head = replace(head, weights=head.weights * np.float32(1e4))
+        sure = view_of(embeddings, head=head, labeled=known, classes=numbers[known])
         probs = sure.probabilities()
         assert ((probs == 0) | (probs == 1)).any(), "the case this test is about"
         assert len(set(picks(sure, function, 10).tolist())) == 10
