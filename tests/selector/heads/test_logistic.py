@@ -186,3 +186,18 @@ def test_a_training_set_follows_labels_as_they_come_change_and_go() -> None:
         )
         assert found == sorted((*pool[row].astype(np.float32).tolist(), number) for row, number in model.items())
         assert (training.features[:, 5] == 1).all()
+
+
+@pytest.mark.parametrize("c", [10.0, 1_000.0])
+def test_embeddings_that_have_nearly_all_in_common_are_fit_as_far_as_float32_tells(
+    c: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    embeddings, numbers = overlapping(300, 48, 4)
+    far, size = embeddings + np.float32(10), mean_squared_norm(embeddings + 10)
+    settings = LogisticSettings(inverse_regularization=c)
+    head = LogisticFitter(settings).fit(with_ones(far), numbers, LABELS, size)
+    assert not caplog.records
+    # Intercepts are free: where the embeddings lie changes nothing but the rounding.
+    centred = far - far.mean(axis=0)
+    near = LogisticFitter(settings).fit(with_ones(centred), numbers, LABELS, size)
+    np.testing.assert_allclose(predicted(head, far), predicted(near, centred), atol=1e-5)
