@@ -150,7 +150,7 @@ def purity_radius(points: Float32, clusters: npt.NDArray[np.integer], rows: Rows
     # A ball is pure as long as it does not reach the nearest point of another cluster.
     impure = int((1 - purity) * len(rows) + 1e-9)
     reach = np.sqrt(max(float(np.partition(squared, impure)[impure]), 0.0))
-    return float(np.nextafter(np.float32(reach), np.float32(0)))
+    return float(np.nextafter(np.float32(reach), np.float32(0))) if np.isfinite(reach) else np.inf
 
 
 def _pick(view: View, k: int, parameters: Parameters, generator: np.random.Generator) -> Picks:
@@ -160,7 +160,8 @@ def _pick(view: View, k: int, parameters: Parameters, generator: np.random.Gener
     radius it is `purity_radius` with as many clusters as there are classes among the labels the head has seen, or 10
     while there are fewer than two; looked up at 2,000 rows.
 
-    The scores are the parts of these rows that each newly covered. Costs n² D operations for n rows.
+    The scores are the parts of these rows that each newly covered, high again where coverage began anew. Costs n² D
+    operations for n rows.
     """
     free_rows = np.flatnonzero(view.free)
     wanted = min(k, len(free_rows))

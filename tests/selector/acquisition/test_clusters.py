@@ -83,9 +83,10 @@ def test_the_base_of_a_pool_is_most_of_it_and_changes_seldom():
     assert len(set(bases[4_096:])) < 14
 
 
-def test_a_pool_of_a_growing_shelf_has_the_clusters_of_one_seen_for_the_first_time():
-    points, shelf = points_of(6_000), Shelf(1 << 30)
-    for rows in (100, 101, 4_096, 4_100, 4_871, 5_600, 6_000):
+def test_a_pool_of_a_growing_shelf_has_the_clusters_of_one_seen_for_the_first_time(monkeypatch):
+    monkeypatch.setattr(module, "_SMALL_POOL", 1_500)
+    points, shelf = points_of(2_500), Shelf(1 << 30)
+    for rows in (100, 101, 1_500, 1_510, 1_700, 1_900, 2_500):
         grown = pool_clusters(view_of(points[:rows], shelf=shelf), 10)
         anew = pool_clusters(view_of(points[:rows]), 10)
         assert len(grown.members) == rows
