@@ -19,6 +19,9 @@ SampledProbabilities = Callable[[Rows], Floats]
 # Gains in float32 are right to about 1e-7: what is closer than this is equal.
 _ROUNDING: Final = 1e-6
 _CONFIGURATIONS_A_SAMPLE: Final = 20
+# Groups of configurations whose gains are a bound, at a fraction of the cost, and from how many a group on.
+_GROUPS: Final = 512
+_WORTH_MERGING: Final = 4
 # Candidates evaluated between two looks at the bound: doubling, for if it did not decide soon, it hardly does later.
 _FIRST_BLOCK, _LAST_BLOCK = 32, 1_024
 # Numbers in a block.
@@ -41,8 +44,9 @@ def batch_bald(
     learning, algorithm 1. Labels are independent given ω, so a candidate adds its BALD score less what the picks'
     labels tell of its own: I(y; ω) - I(y; y_1 … y_n) = I(y; ω) - H(y) + H(y | y_1 … y_n). That is at most its BALD
     score and at most what it added at any earlier pick, so candidates are evaluated in the order of this bound until
-    none can beat the best found (lazy greedy, Minoux 1978): of a real head's samples a few hundred, of independent
-    ones nearly all.
+    none can beat the best found (lazy greedy, Minoux 1978): of a head's dropout samples a hundred, of samples far apart
+    nearly all. Where configurations are many, these are evaluated over groups of similar ones first, which tell less
+    and so bound the gain from above; a few in a hundred remain.
 
     While the configurations of the picks' classes that are possible at all are no more than `configurations`, all of
     them are kept and gains are exact. From then on gains are estimates over a sample of configurations, the same for
@@ -122,6 +126,7 @@ class _Candidates:
     def best(self, known: Configurations) -> tuple[int, float] | None:
         """Returns the place that adds most to what is known, and how much; None if no place adds anything."""
         evaluated = np.argsort(-self._bounds[: self._reached], kind="stable")
+        rough = known.merged(_GROUPS) if len(known.weights) >= _WORTH_MERGING * _GROUPS else None
         found: list[Rows] = []
         gains: list[Scores] = []
         at, most, block = 0, 0.0, min(_FIRST_BLOCK, self._block)
@@ -135,12 +140,20 @@ class _Candidates:
             new = int(np.count_nonzero(ahead >= self._reached))
             self._reached += new
             at += len(ahead) - new
-            gain = self._gains(ahead, known)
+            block = min(2 * block, self._block)
+            probs_snc = self._probabilities(ahead)
+            if rough is not None and found:
+                bounds = self._gains(ahead, probs_snc, rough) + _ROUNDING
+                self._bounds[ahead] = np.minimum(self._bounds[ahead], bounds)
+                left = self._bounds[ahead] > max(most - _ROUNDING, _ROUNDING)
+                if not left.any():
+                    continue
+                ahead, probs_snc = ahead[left], probs_snc[:, left]
+            gain = self._gains(ahead, probs_snc, known)
             self._bounds[ahead] = gain
             found.append(ahead)
             gains.append(gain)
             most = max(most, float(gain.max()))
-            block = min(2 * block, self._block)
         if not found:
             return None
         places, added = np.concatenate(found), np.concatenate(gains)
@@ -148,8 +161,8 @@ class _Candidates:
         chosen = equal[np.argmin(self._rows[places[equal]])]
         return int(places[chosen]), float(added[chosen])
 
-    def _gains(self, places: Rows, known: Configurations) -> Scores:
-        probs_snc, scores = self._probabilities(places), self._scores[places]
+    def _gains(self, places: Rows, probs_snc: Floats, known: Configurations) -> Scores:
+        scores = self._scores[places]
         told = self.nothing_known.conditional_entropies(probs_snc) - known.conditional_entropies(probs_snc)
         # Beyond either end there is only rounding.
         return np.clip(scores - told, 0.0, scores)

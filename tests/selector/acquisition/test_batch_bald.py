@@ -114,9 +114,9 @@ def test_candidates_that_added_little_before_are_not_evaluated_again(monkeypatch
     copies = np.repeat(probs[:, [int(np.argmax(bald(probs)))]], 500, axis=1)
     evaluated, gains = [], module._Candidates._gains
 
-    def counted(self, places, known):
+    def counted(self, places, probs_snc, known):
         evaluated.append(len(places))
-        return gains(self, places, known)
+        return gains(self, places, probs_snc, known)
 
     monkeypatch.setattr(module._Candidates, "_gains", counted)
     pick(np.concatenate([copies, probs], axis=1), 2)
@@ -124,6 +124,25 @@ def test_candidates_that_added_little_before_are_not_evaluated_again(monkeypatch
     evaluated.clear()
     pick(np.concatenate([copies, probs], axis=1), 5)
     assert sum(evaluated) < 2 * 500
+
+
+@pytest.mark.parametrize("configurations", [LARGE, 400])
+def test_bounds_by_groups_of_configurations_change_no_pick_and_spare_most_evaluations(monkeypatch, configurations):
+    probs = dirichlet(20, 500, 3)
+    evaluated, gains = [], module._Candidates._gains
+
+    def counted(self, places, probs_snc, known):
+        evaluated.append(len(places) * len(known.weights))
+        return gains(self, places, probs_snc, known)
+
+    monkeypatch.setattr(module._Candidates, "_gains", counted)
+    expected, work = pick(probs, 7, configurations), sum(evaluated)
+    evaluated.clear()
+    monkeypatch.setattr(module, "_GROUPS", 64)
+    picks = pick(probs, 7, configurations)
+    np.testing.assert_array_equal(picks.rows, expected.rows)
+    np.testing.assert_allclose(picks.scores, expected.scores, atol=1e-6)
+    assert sum(evaluated) < 0.7 * work
 
 
 def test_the_first_pick_is_that_of_bald_and_asks_for_no_other_row():
@@ -305,6 +324,21 @@ def test_few_configurations_are_raised_to_some_for_each_sample():
     few, some = (pick(probs, 12, configurations=count) for count in (1, 200))
     np.testing.assert_array_equal(few.rows, some.rows)
     np.testing.assert_array_equal(few.scores, some.scores)
+
+
+@pytest.mark.parametrize("groups", [1, 7, 50])
+def test_groups_of_configurations_tell_less_and_many_groups_nearly_as_much(groups):
+    probs, candidates = correlated(10, 6, 3), correlated(10, 30, 3, seed=1)
+    known = extended(probs, 3**6, np.random.default_rng(0))
+    merged = known.merged(groups)
+    assert 1 <= len(merged.weights) <= groups
+    assert merged.weights.sum() == pytest.approx(1, abs=1e-12)
+    np.testing.assert_allclose(merged.weights @ merged.posteriors, 1 / 10, atol=1e-5)
+    exact, rough = known.conditional_entropies(candidates), merged.conditional_entropies(candidates)
+    assert (rough > exact - 1e-6).all()
+    nothing = Configurations.of_nothing(10).conditional_entropies(candidates)
+    told = ((nothing - rough) / (nothing - exact)).mean()
+    assert {1: told < 1e-3, 7: 0.05 < told < 0.99, 50: told > 0.8}[groups], told
 
 
 def test_likely_configurations_are_kept_as_they_are():
