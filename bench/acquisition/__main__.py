@@ -27,7 +27,7 @@ from services.selector.heads import Ability
 _K: Final = 50
 _BATCH_BALD_K: Final = 10
 _BATCH_BALD_ROWS: Final = 20_000
-_WARM_ROWS: Final = 1_000
+_WARM_ROWS: Final = 500
 _OUR_SECONDS: Final = 900.0
 
 

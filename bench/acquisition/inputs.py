@@ -79,4 +79,5 @@ class Inputs:
             np.save(self.folder / f"{name}.npy", array)
 
     def _read(self, name: str, dtype: type[_Scalar]) -> npt.NDArray[_Scalar]:
-        return np.load(self.folder / f"{name}.npy").astype(dtype, copy=False)
+        found: npt.NDArray[_Scalar] = np.load(self.folder / f"{name}.npy").astype(dtype, copy=False)
+        return found

@@ -17,6 +17,8 @@ _PART_ROWS = 16_384
 _MOST_KCENTER_ROWS = 100_000
 _MOST_JOINT_ROWS = 20_000
 _MOST_CONFIGURATIONS = 4_096
+# Of CONTRASTIVE; the paper's.
+_NEIGHBOURS = 10
 
 
 def entropy(probs_nc: Float64) -> Float64:
@@ -146,6 +148,20 @@ def _dfal(inputs: Inputs) -> Float64:
     return -np.concatenate(distances)
 
 
+def _contrastive(inputs: Inputs) -> Float64:
+    probs = probabilities(inputs)
+    log_probs = np.log(np.maximum(probs, np.finfo(np.float32).tiny))
+    labeled = inputs.embeddings[inputs.labeled].astype(np.float64)
+    q, log_q = probs[inputs.labeled], log_probs[inputs.labeled]
+    found, first = [], 0
+    for part in _parts(inputs.embeddings):
+        nearest = np.argsort((labeled**2).sum(axis=1) - 2.0 * part @ labeled.T, axis=1)[:, :_NEIGHBOURS]
+        own = log_probs[first : first + len(part), None]
+        found.append(np.einsum("nkc,nkc->n", q[nearest], log_q[nearest] - own) / _NEIGHBOURS)
+        first += len(part)
+    return np.concatenate(found)
+
+
 def _bald(inputs: Inputs) -> Float64:
     samples = inputs.samples
     parts = range(0, samples.shape[1], _PART_ROWS)
@@ -173,6 +189,7 @@ _SCORES: Final[dict[str, Callable[[Inputs], Float64]]] = {
     "EGL": _egl,
     "DFAL": _dfal,
     "BALD": _bald,
+    "CONTRASTIVE": _contrastive,
 }
 _PICKS: Final[dict[str, Callable[[Inputs, int], Rows | None]]] = {"CORESET": _coreset, "BATCH_BALD": _batch_bald}
 

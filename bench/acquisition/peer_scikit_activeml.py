@@ -59,7 +59,7 @@ def _by_head(strategy: type, **settings: Any) -> Prepare:
         x, y = _pool(inputs)
         head = _logistic(inputs, x, y)
         made = strategy(missing_label=_UNLABELED, random_state=seed, **settings)
-        name = strategy.__name__ + "".join(f" {value}" for value in settings.values())
+        name = " ".join([strategy.__name__, *(value for value in settings.values() if isinstance(value, str))])
         return Call(name, lambda: made.query(x, y, clf=head, fit_clf=False, batch_size=k))
 
     return prepare

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[2]
-# What starting, importing, reading the inputs and warming up may take beside the call.
+# What starting, importing, reading the inputs and warming up may take beside the call. The process ends a call that
+# takes too long by itself, unless that call never comes back to Python.
 _BESIDE_SECONDS = 120.0
 
 
@@ -33,7 +34,7 @@ class Library:
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Returns what the module answers to a request, with `skipped` where it says nothing in time."""
-        line = json.dumps({**request, "bytes": self.bytes}, default=str)
+        line = json.dumps({**request, "seconds": self.seconds, "bytes": self.bytes}, default=str)
         try:
             done = subprocess.run(
                 [str(self.python), "-m", self.module, line],

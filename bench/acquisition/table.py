@@ -10,6 +10,11 @@ _HEADER = (
     f"{'MiB':>7} {'agrees':>7}  notes"
 )
 
+_LEGEND = """\
+  times: of ours. kept: the same call again. relabeled: the next call, its picks labeled and the head fit anew.
+  passes: of one pass over the embeddings with one column. MiB: at most, beside the pool.
+  agrees: the share of the definition's picks. Others are given a head's samples ready made, baal probabilities too."""
+
 
 def print_table(title: str, results: Sequence[Mapping[str, Any]]) -> None:
     """Prints one line a library under each function.
@@ -26,6 +31,7 @@ def print_table(title: str, results: Sequence[Mapping[str, Any]]) -> None:
         _print_line(name, "prepal", ours, ours)
         for library, answer in result["peers"].items():
             _print_line("", library, answer, ours)
+    print(_LEGEND)
 
 
 def _print_line(function: str, library: str, answer: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
