@@ -81,3 +81,13 @@ def test_a_grown_pool_scores_all_its_rows_anew():
     large = situation(points, numbers, shelf=shelf).scores(DENSITY, DEFAULTS)
     np.testing.assert_array_equal(large, situation(points, numbers).scores(DENSITY, DEFAULTS))
     assert not np.array_equal(large[:500], small)
+
+
+def test_the_order_of_rows_changes_no_score():
+    view = situation(*clustered(300, 12, 5))
+    points = view.embeddings.gather(np.arange(300))
+    order = np.random.default_rng(2).permutation(300)
+    shuffled = view_of(points[order], head=view.head)
+    np.testing.assert_allclose(
+        shuffled.scores(DENSITY, DEFAULTS), view.scores(DENSITY, DEFAULTS)[order], rtol=1e-5, atol=1e-9
+    )

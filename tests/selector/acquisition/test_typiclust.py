@@ -136,3 +136,9 @@ def test_a_large_cluster_is_represented_by_a_part_of_it(monkeypatch):
     looked_at = np.sort(found.rows[:100])
     expected = np.sort(typicality_by_definition(points[looked_at], 20))[::-1]
     np.testing.assert_allclose(found.scores[:100], expected, rtol=1e-3)
+
+
+def test_the_order_of_rows_changes_no_pick():
+    points = clustered(300, 12, 4)[0]
+    order = np.random.default_rng(2).permutation(300)
+    assert order[picked(view_of(points[order]), 20).rows].tolist() == picked(view_of(points), 20).rows.tolist()
