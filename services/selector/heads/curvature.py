@@ -96,10 +96,10 @@ class Curvature:
             float64, of the shape of `right`.
         """
         vectors = np.asarray(right, np.float64)
-        several = vectors.reshape(-1, self._size, self._outputs)
+        several = self._without_null(vectors.reshape(-1, self._size, self._outputs))
         found = np.empty(several.shape)
         if self._factor is not None:
-            flat = self._without_null(several).transpose(2, 1, 0).reshape(-1, len(several))
+            flat = several.transpose(2, 1, 0).reshape(-1, len(several))
             flat = scipy.linalg.cho_solve((self._factor, False), flat, check_finite=False)
             found = flat.reshape(self._outputs, self._size, -1).transpose(2, 1, 0)
             return self._without_null(found).reshape(vectors.shape)
@@ -128,7 +128,6 @@ class Curvature:
             return self._without_null(flat.reshape(self._outputs, self._size, -1).transpose(2, 1, 0))
         draws = np.empty((samples, *shape))
         roots = np.sqrt(self._penalty)[:, None]
-        roots[-1] = 0.0
         for draw in draws:
             seen = self._loss.hessian_root(generator.standard_normal((len(self._features), self._outputs)))
             draw[:] = self._features.T @ seen.astype(np.float32) + roots * generator.standard_normal(shape)
@@ -179,7 +178,6 @@ class Curvature:
         )
         if products == _MAX_PRODUCTS:
             LOGGER.warning("a system of a head's curvature was not solved all the way", extra={"products": products})
-        same[:, -1] = 0.0
         solved: Float64 = found.reshape(self._size, len(right), -1).transpose(1, 0, 2) + same / penalties
         return solved
 

@@ -152,10 +152,13 @@ class MultinomialLoss:
 
     def hessian_entry(self, one: int, other: int) -> Float64:
         """Returns the second derivative by two of the outputs, (M,)."""
-        probs = self._probs.astype(np.float64)
-        # 1 - p as the sum of the others: rows of the second derivative then sum to 0, so that it is not negative.
-        factor = -probs[:, other] if one != other else probs.sum(axis=1) - probs[:, one]
-        entry: Float64 = self._weights[:, 0] * probs[:, one] * factor
+        first = self._probs[:, one].astype(np.float64)
+        if one == other:
+            # 1 - p as the sum of the others: rows of the second derivative then sum to 0, so that it is not negative.
+            factor = self._probs.sum(axis=1, dtype=np.float64) - first
+        else:
+            factor = -self._probs[:, other].astype(np.float64)
+        entry: Float64 = self._weights[:, 0] * first * factor
         return entry
 
     def hessian_root(self, noise: Float64) -> Float64:

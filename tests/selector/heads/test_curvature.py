@@ -11,7 +11,7 @@ from services.selector.heads import curvature as curvature_module
 from tests.selector.heads.examples import overlapping
 
 PENALTY = 0.3
-SAMPLES = 8_000
+SAMPLES = 4_000
 
 
 def problem(
@@ -88,10 +88,10 @@ def test_samples_have_the_inverse_of_the_hessian_as_covariance(way: str, classes
     head, evidence = problem(classes, balanced, dimension=3)
     expected = np.linalg.pinv(dense(head, evidence).numpy(), rcond=1e-12)
     draws = Curvature.of(head, evidence).sample(SAMPLES, np.random.default_rng(0)).reshape(SAMPLES, -1)
-    # The standard error of an entry of a covariance is at most √(2 / S) of the variances' size, 1.6 %: four of them.
+    # The standard error of an entry of a covariance is at most √(2 / S) of the variances' size, 2.3 %: four of them.
     scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
-    np.testing.assert_allclose(draws.T @ draws / len(draws) / scale, expected / scale, atol=0.064)
-    np.testing.assert_allclose(draws.mean(axis=0) / np.sqrt(np.diag(expected)), 0, atol=0.045)
+    np.testing.assert_allclose(draws.T @ draws / len(draws) / scale, expected / scale, atol=0.09)
+    np.testing.assert_allclose(draws.mean(axis=0) / np.sqrt(np.diag(expected)), 0, atol=0.064)
 
 
 def test_many_classes_are_solved_without_the_matrix() -> None:
