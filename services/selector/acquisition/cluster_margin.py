@@ -104,7 +104,7 @@ def clusters_of(view: View, rows: Rows, parameters: Parameters) -> Numbers:
 def _pick(view: View, k: int, parameters: Parameters, generator: np.random.Generator) -> Picks:  # noqa: ARG001
     """Picks among the candidates·k free rows of the smallest margin, in turn from each cluster of the pool.
 
-    Citovsky et al. 2021, batch active learning at scale, algorithm 2: clusters from the one with the fewest of these
+    Citovsky et al. 2021, batch active learning at scale: clusters from the one with the fewest of these
     rows on. In a cluster the smallest margin goes first, where the paper draws one at random. The scores are those of
     MARGIN.
     """

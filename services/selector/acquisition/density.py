@@ -11,7 +11,7 @@ from services.selector.acquisition.clusters import base_rows, pool_clusters
 from services.selector.acquisition.kinds import RowScores, ScoreFunction, Scores
 from services.selector.acquisition.max_entropy import max_entropy
 from services.selector.acquisition.parameters import Parameters
-from services.selector.acquisition.view import Float32, Float64, View
+from services.selector.acquisition.view import Float32, Float64, Scope, View, frozen
 from services.selector.heads import Ability, Projection
 
 # Clusters by default: √N, at most this many.
@@ -45,30 +45,43 @@ def clusters_of(rows: int, parameters: Parameters) -> int:
     return parameters.clusters or min(_CLUSTERS, math.isqrt(base_rows(rows)))
 
 
-def _prepare(view: View, parameters: Parameters) -> RowScores:
-    """Multiplies rows with the head and with the centres, side by side.
+def pool_density(view: View, clusters: int) -> Float32:
+    """Returns the density of all rows of a pool, float32, (N,), read-only; kept, as it does not depend on the head.
 
-    σ² is the mean squared distance of rows to their own centre. Costs 2 N D (J + K) operations and N K exponentials,
-    and k-means of the pool once.
+    σ² is the mean squared distance of rows to their own centre. Costs 2 N D K operations and N K exponentials each
+    time the pool has grown, and k-means of the pool now and then.
     """
-    head, norms = view.head, view.embeddings.squared_norms()
-    found = pool_clusters(view, clusters_of(len(view.free), parameters))
-    weights = np.bincount(found.members, minlength=len(found.centroids)) / len(found.members)
-    smallest = float(np.finfo(np.float32).tiny)
-    variance = max(found.spread, _ROUNDING * float(norms.mean(dtype=np.float64)), smallest)
-    first_projection = head.projection
-    outputs_of_head = first_projection.weights.shape[1]
-    projection = Projection(
-        np.concatenate([first_projection.weights, -2 * found.centroids.T], axis=1),
-        np.concatenate([first_projection.offsets, np.einsum("kd,kd->k", found.centroids, found.centroids)]),
-    )
+    norms = view.embeddings.squared_norms()
+    found = pool_clusters(view, clusters)
+
+    def update(known: Float32 | None) -> Float32:
+        if known is not None and len(known) == len(norms):
+            return known
+        weights = np.bincount(found.members, minlength=len(found.centroids)) / len(norms)
+        smallest = float(np.finfo(np.float32).tiny)
+        variance = max(found.spread, _ROUNDING * float(norms.mean(dtype=np.float64)), smallest)
+        densities = np.empty(len(norms), np.float32)
+
+        def keep(first: int, outputs: Float32) -> None:
+            span = slice(first, first + len(outputs))
+            densities[span] = density(np.maximum(outputs.T + norms[span], 0), weights, variance)
+
+        centroid_norms = np.einsum("kd,kd->k", found.centroids, found.centroids)
+        view.embeddings.each(Projection(np.ascontiguousarray(-2 * found.centroids.T), centroid_norms), keep)
+        return frozen(densities)
+
+    return view.kept(Scope.POOL, ("DENSITY", clusters), update)
+
+
+def _prepare(view: View, parameters: Parameters) -> RowScores:
+    """Weights the entropy of rows with their density."""
+    head = view.head
+    densities = pool_density(view, clusters_of(len(view.free), parameters))
 
     def scores(first: int, outputs: Float32) -> Scores:
-        squared = np.maximum(outputs.T[outputs_of_head:] + norms[first : first + len(outputs)], 0)
-        entropy = max_entropy(head.probabilities(outputs[:, :outputs_of_head]))
-        return entropy * density(squared, weights, variance)
+        return max_entropy(head.probabilities(outputs)) * densities[first : first + len(outputs)]
 
-    return RowScores(projection, scores)
+    return RowScores(head.projection, scores)
 
 
 DENSITY = ScoreFunction(

@@ -63,6 +63,6 @@ def _pick(view: View, k: int, parameters: Parameters, generator: np.random.Gener
     return k_means_picks(view.embeddings, np.flatnonzero(view.free), k, generator)
 
 
-# Needs nothing but the pool: a cold start. One of the baselines of Zhu et al. 2008, active learning with sampling by
-# uncertainty and density for word sense disambiguation and text classification (initial training sets by clustering).
+# Needs nothing but the pool: a cold start. Kang, Ryu & Kwon 2004, using cluster-based sampling to select initial
+# training set for active learning in text classification.
 KMEANS = PickFunction(name="KMEANS", pick=_pick)

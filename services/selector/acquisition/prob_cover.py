@@ -67,8 +67,7 @@ def packed(flags: Flags) -> Bits:
 def greedy_cover(graph: Bits, covered: Flags, k: int) -> tuple[Rows, npt.NDArray[np.int64]]:
     """Picks k points, each the one that covers the most points that are not covered yet; the first of equals.
 
-    Yehuda, Dekel, Hacohen & Weinshall 2022, active learning through a covering lens, algorithm 1. What is covered is
-    at least 1 - 1/e of the most that k points can cover. Where everything is covered it begins anew: all points that
+    Yehuda, Dekel, Hacohen & Weinshall 2022, active learning through a covering lens. What is covered is at least 1 - 1/e of the most that k points can cover. Where everything is covered it begins anew: all points that
     were not picked count as not covered.
 
     A point never covers more new points than it did before, so that only those are counted again whose earlier count
@@ -129,7 +128,7 @@ def _counts(graph: Bits, flags: Bits) -> npt.NDArray[np.int64]:
 def purity_radius(points: Float32, clusters: npt.NDArray[np.integer], rows: Rows, purity: float = _PURE) -> float:
     """Returns the largest radius at which a part of all balls hold points of their centre's cluster alone.
 
-    The paper's choice of δ, section 4.3: clusters stand in for classes.
+    The paper's choice of δ: clusters stand in for classes.
 
     Args:
         points: (n, D), float32, their mean near 0.

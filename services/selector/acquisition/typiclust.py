@@ -26,7 +26,7 @@ _LOOKED_AT: Final = 4_096
 def typicality(points: Float32, neighbours: int) -> Float64:
     """Returns 1 / the mean distance to the nearest other points.
 
-    Hacohen, Dekel & Weinshall 2022, active learning on a budget, equation 4.
+    Hacohen, Dekel & Weinshall 2022, active learning on a budget.
 
     Args:
         points: (n, D), float32, finite.

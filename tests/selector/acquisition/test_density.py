@@ -5,6 +5,7 @@ import pytest
 from scipy.spatial.distance import cdist
 from scipy.stats import entropy
 
+from services.selector.acquisition import density as module
 from services.selector.acquisition.clusters import pool_clusters
 from services.selector.acquisition.density import DENSITY, clusters_of, density
 from services.selector.acquisition.parameters import DEFAULTS, Parameters
@@ -91,3 +92,13 @@ def test_the_order_of_rows_changes_no_score():
     np.testing.assert_allclose(
         shuffled.scores(DENSITY, DEFAULTS), view.scores(DENSITY, DEFAULTS)[order], rtol=1e-5, atol=1e-9
     )
+
+
+def test_a_new_head_finds_the_densities_kept(monkeypatch):
+    points, numbers = clustered(400, 12, 5)
+    shelf = Shelf(1 << 30)
+    situation(points, numbers, shelf=shelf).scores(DENSITY, DEFAULTS)
+    monkeypatch.delattr(module, "density")
+    again = situation(points, numbers, classes=2, shelf=shelf, head_version=2).scores(DENSITY, DEFAULTS)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(again, situation(points, numbers, classes=2).scores(DENSITY, DEFAULTS))
