@@ -138,13 +138,16 @@ def test_bounds_by_groups_of_configurations_change_no_pick_and_spare_most_evalua
     monkeypatch.setattr(module._Candidates, "_gains", counted)
     expected, work = pick(probs, 7, configurations), sum(evaluated)
     evaluated.clear()
-    monkeypatch.setattr(module, "_GROUPS", 64)
     # All but one candidate meet the bound by groups first.
     monkeypatch.setattr(module, "_FIRST_BLOCK", 1)
-    picks = pick(probs, 7, configurations)
-    np.testing.assert_array_equal(picks.rows, expected.rows)
-    np.testing.assert_allclose(picks.scores, expected.scores, atol=1e-6)
-    assert sum(evaluated) < 0.7 * work
+    for groups, from_times, spared in ((64, 4, 0.3), (20, 1, 0.0)):
+        evaluated.clear()
+        monkeypatch.setattr(module, "_GROUPS", groups)
+        monkeypatch.setattr(module, "_WORTH_MERGING", from_times)
+        picks = pick(probs, 7, configurations)
+        np.testing.assert_array_equal(picks.rows, expected.rows)
+        np.testing.assert_allclose(picks.scores, expected.scores, atol=1e-6)
+        assert not spared or sum(evaluated) < (1 - spared) * work
 
 
 def test_the_first_pick_is_that_of_bald_and_asks_for_no_other_row():
