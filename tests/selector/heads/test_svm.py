@@ -103,3 +103,14 @@ def test_it_has_no_samples_and_no_penultimate_layer() -> None:
     with pytest.raises(TypeError, match="no posterior"):
         head.posterior(sampling, lambda: evidence)
     assert head.penultimate(outputs_of(head, embeddings)) is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_separable_labels_with_hardly_a_penalty_converge() -> None:
+    head, embeddings, numbers, _ = fit(2, settings=SvmSettings(inverse_regularization=1e6))
+    separable = (embeddings[:, 0] > np.median(embeddings[:, 0])).astype(np.int64)
+    fitter = SvmFitter(SvmSettings(inverse_regularization=1e6))
+    for classes in (numbers, separable):
+        head = fitter.fit(with_ones(embeddings), classes, names(2), mean_squared_norm(embeddings))
+        assert np.isfinite(head.weights).all()
+    assert (head.decisions(outputs_of(head, embeddings)).argmax(axis=1) == separable).mean() > 0.99
