@@ -119,10 +119,13 @@ def sample_size(clusters: int) -> int:
 
 def sampled_k_means(embeddings: Embeddings, rows: Rows, clusters: int, generator: np.random.Generator) -> Float32:
     """Returns centroids of some rows, made of a sample of them where they are many; see `k_means`."""
+    points = embeddings.gather(_drawn(rows, clusters, generator))
+    return k_means(points, clusters, int(generator.integers(2**31)))
+
+
+def _drawn(rows: Rows, clusters: int, generator: np.random.Generator) -> Rows:
     size = sample_size(clusters)
-    if size < len(rows):
-        rows = np.sort(generator.choice(rows, size, replace=False))
-    return k_means(embeddings.gather(rows), clusters, int(generator.integers(2**31)))
+    return rows if len(rows) <= size else np.sort(generator.choice(rows, size, replace=False))
 
 
 def assigned(embeddings: Embeddings, rows: Rows, centroids: Float32) -> tuple[Numbers, Float32]:
@@ -183,11 +186,9 @@ def base_rows(rows: int) -> int:
     """
     if rows <= _SMALL_POOL:
         return rows
-    base = _SMALL_POOL
-    steps = 0
-    while base <= rows:
-        found, steps = base, steps + 1
-        base = int(_SMALL_POOL * _GROWTH**steps)
+    found, steps = _SMALL_POOL, 1
+    while (larger := int(_SMALL_POOL * _GROWTH**steps)) <= rows:
+        found, steps = larger, steps + 1
     return found
 
 
@@ -203,8 +204,7 @@ def pool_clusters(view: View, clusters: int) -> Clusters:
     def update(known: Clusters | None) -> Clusters:
         if known is None or known.base != base:
             generator = np.random.default_rng((_POOL_SEED, clusters, base))
-            size = sample_size(clusters)
-            sample = np.arange(base) if base <= size else np.sort(generator.choice(base, size, replace=False))
+            sample = _drawn(np.arange(base), clusters, generator)
             points = embeddings.gather(sample)
             centroids = k_means(points, clusters, int(generator.integers(2**31)))
             members, parts = _swept(embeddings, centroids, 0)
