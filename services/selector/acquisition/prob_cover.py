@@ -67,9 +67,9 @@ def packed(flags: Flags) -> Bits:
 def greedy_cover(graph: Bits, covered: Flags, k: int) -> tuple[Rows, npt.NDArray[np.int64]]:
     """Picks k points, each the one that covers the most points that are not covered yet; the first of equals.
 
-    Yehuda, Dekel, Hacohen & Weinshall 2022, active learning through a covering lens. What is covered is at least 1 - 1/e of
-    the most that k points can cover. Where everything is covered it begins anew: all points that were not picked count
-    as not covered.
+    Yehuda, Dekel, Hacohen & Weinshall 2022, active learning through a covering lens. What is covered is at least
+    1 - 1/e of the most that k points can cover. Where everything is covered it begins anew: all points that were not
+    picked count as not covered.
 
     A point never covers more new points than it did before, so that only those are counted again whose earlier count
     could still win: the picks are those of counting all.
