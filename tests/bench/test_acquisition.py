@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,10 @@ def test_k_centers_are_the_farthest_rows_one_after_the_other():
         chosen.append(int(free[np.argmax(nearest)]))
         centers.append(chosen[-1])
     assert oracle.k_centers(embeddings, labeled, free, 6).tolist() == chosen
+
+
+def test_k_centers_of_equal_rows_are_different_rows():
+    assert oracle.k_centers(np.ones((5, 2)), np.array([1]), np.array([0, 2, 3, 4]), 3).tolist() == [0, 2, 3]
 
 
 def test_a_probability_of_zero_has_no_entropy_and_ties_go_to_the_lower_row():
@@ -159,6 +164,44 @@ def test_a_library_that_takes_too_long_is_skipped(monkeypatch):
     monkeypatch.setattr(subprocess, "run", late)
     answer = Library("one", Path(sys.executable), "whatever", 60.0, 1 << 30).ask(function="BALD")
     assert answer == {"skipped": "more than 60 s"}
+
+
+CALLS = """
+import time
+import numpy as np
+from bench.acquisition.peer_process import Call, answer
+
+
+def late():
+    time.sleep(60)
+
+
+answer({
+    "PICKS": lambda inputs, k, seed: Call("Theirs", lambda: np.arange(k) + seed),
+    "LATE": lambda inputs, k, seed: Call("Theirs", late if inputs.folder.name == "pool" else lambda: [0]),
+    "LARGE": lambda inputs, k, seed: Call("Theirs", lambda: np.ones(1 << 34)),
+})
+"""
+
+
+def answered(function):
+    request = {"inputs": "pool", "warm": "warm", "head": "LOGISTIC", "function": function, "k": 3, "seed": 5}
+    request |= {"bytes": 4 << 30, "seconds": 0.2}
+    command = [sys.executable, "-c", CALLS, json.dumps(request)]
+    done = subprocess.run(command, cwd=BENCH.parents[1], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_a_peer_answers_with_its_picks():
+    answer = answered("PICKS")
+    assert answer["picks"] == [5, 6, 7]
+    assert answer["name"] == "Theirs"
+    assert 0 < answer["seconds"] < 0.2
+
+
+def test_a_peer_says_that_it_takes_too_long_or_too_much():
+    assert answered("LATE") == {"skipped": "more than 0.2 s"}
+    assert answered("LARGE") == {"skipped": "needs more than 4 GiB"}
 
 
 def test_the_table_shows_ratios_and_what_was_skipped(capsys):
