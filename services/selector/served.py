@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from services.selector.acquisition import REGISTRY, AcquisitionFunction, ScoreFunction, installed
+from services.selector.acquisition import REGISTRY, AcquisitionFunction, PickFunction, installed
 from services.selector.errors import AcquisitionNotInstalled, HeadUnsupported, ParametersUnused
 from services.selector.heads import Ability, HeadSettings, LogisticSettings, McDropoutSettings, SvmSettings
 
@@ -13,6 +13,7 @@ from services.selector.heads import Ability, HeadSettings, LogisticSettings, McD
 _OF_ALL = frozenset({"sub_pool"})
 
 _MEANINGS = {
+    Ability.DECISIONS: "a head",
     Ability.PROBABILITIES: "class probabilities",
     Ability.SAMPLES: "posterior samples",
     Ability.LINEAR: "outputs that are linear in the embedding",
@@ -37,9 +38,8 @@ def check_used(function: AcquisitionFunction, parameters: Mapping[str, Any]) -> 
 
 def can_begin(function: AcquisitionFunction, has_head: bool, has_labels: bool) -> bool:
     """Tells whether a function can choose; where it cannot, the cold-start one does."""
-    if isinstance(function, ScoreFunction):
-        return has_head
-    return (has_head or not function.needs) and (has_labels or not function.needs_labels)
+    needs_labels = isinstance(function, PickFunction) and function.needs_labels
+    return (has_head or not function.needs) and (has_labels or not needs_labels)
 
 
 def is_cold_start(function: AcquisitionFunction) -> bool:

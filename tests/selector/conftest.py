@@ -37,7 +37,14 @@ def start_selector(pools: Pools, redis_url: str) -> StartSelector:
     async def start(
         *, redis: str = redis_url, embedder: str = NOWHERE, memory_bytes: int = 1 << 30
     ) -> AsyncIterator[Caller]:
-        service = build(data=str(pools.data), redis=redis, embedder=embedder, memory_bytes=memory_bytes, kept_bytes=1 << 28, threads=2)
+        service = build(
+            data=str(pools.data),
+            redis=redis,
+            embedder=embedder,
+            memory_bytes=memory_bytes,
+            kept_bytes=1 << 28,
+            threads=2,
+        )
         async with running(service) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             yield Caller(selector_pb2_grpc.SelectorServiceStub(channel))
 

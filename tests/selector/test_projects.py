@@ -100,7 +100,11 @@ def request(**changes: Any) -> pb.CreateProjectRequest:
             "acquisition",
             "acquisition must be one of RANDOM, MAX_ENTROPY, VARIATION_RATIO, MARGIN, ",
         ),
-        (request(cold_start=pb.ACQUISITION_MARGIN), "cold_start", "cold_start must need neither head nor labels: RANDOM, "),
+        (
+            request(cold_start=pb.ACQUISITION_MARGIN),
+            "cold_start",
+            "must need neither head nor labels: RANDOM, ",
+        ),
         (request(reservation=Duration(seconds=86_401)), "reservation", "between 0 and 24 hours (86400 s), got 86401 s"),
         (request(reservation=Duration(seconds=-1)), "reservation", "got -1 s"),
         (request(logistic=pb.LogisticHead(inverse_regularization=-1)), "logistic.inverse_regularization", "got -1"),

@@ -14,7 +14,12 @@ from tests.trainer.conftest import Surroundings, serving
 
 async def test_a_job_starts_from_what_people_said_to_the_selector(surroundings: Surroundings, redis_url: str) -> None:
     selector = build(
-        data=str(surroundings.data), redis=redis_url, embedder="127.0.0.1:1", memory_bytes=1 << 30, kept_bytes=1 << 28, threads=1
+        data=str(surroundings.data),
+        redis=redis_url,
+        embedder="127.0.0.1:1",
+        memory_bytes=1 << 30,
+        kept_bytes=1 << 28,
+        threads=1,
     )
     async with (
         running(selector) as port,

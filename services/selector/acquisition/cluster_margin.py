@@ -15,7 +15,6 @@ from services.selector.acquisition.margin import MARGIN
 from services.selector.acquisition.parameters import Parameters
 from services.selector.acquisition.picking import best
 from services.selector.acquisition.view import Float32, Float64, Rows, Scope, View, frozen
-from services.selector.heads import Ability
 
 # Pools up to here are clustered exactly. Larger ones are represented by k-means centroids.
 EXACT_ROWS: Final = 2_048
@@ -115,5 +114,5 @@ def _pick(view: View, k: int, parameters: Parameters, generator: np.random.Gener
 
 
 CLUSTER_MARGIN = PickFunction(
-    name="CLUSTER_MARGIN", pick=_pick, needs=Ability.PROBABILITIES, uses=frozenset({"candidates", "clusters"})
+    name="CLUSTER_MARGIN", pick=_pick, needs=MARGIN.needs, uses=frozenset({"candidates", "clusters"})
 )

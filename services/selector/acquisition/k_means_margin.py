@@ -10,7 +10,6 @@ from services.selector.acquisition.margin import MARGIN
 from services.selector.acquisition.parameters import Parameters
 from services.selector.acquisition.picking import best
 from services.selector.acquisition.view import View
-from services.selector.heads import Ability
 
 
 def _pick(view: View, k: int, parameters: Parameters, generator: np.random.Generator) -> Picks:
@@ -24,6 +23,4 @@ def _pick(view: View, k: int, parameters: Parameters, generator: np.random.Gener
     return k_means_picks(view.embeddings, np.sort(rows), k, generator)
 
 
-KMEANS_MARGIN = PickFunction(
-    name="KMEANS_MARGIN", pick=_pick, needs=Ability.PROBABILITIES, uses=frozenset({"candidates"})
-)
+KMEANS_MARGIN = PickFunction(name="KMEANS_MARGIN", pick=_pick, needs=MARGIN.needs, uses=frozenset({"candidates"}))

@@ -37,7 +37,7 @@ class ScoreFunction:
 
     Attributes:
         name: the name on the wire, without its prefix.
-        needs: what the head must be able to tell.
+        needs: what the head must be able to tell, at least Ability.DECISIONS: it sees nothing without one.
         prepare: what a pass over the pool needs.
         uses: the fields of `Parameters` that it reads.
         grows: whether a new row changes nothing for those that were there, so that scores are extended when the pool

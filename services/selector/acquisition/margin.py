@@ -42,4 +42,4 @@ def _prepare(view: View, parameters: Parameters) -> RowScores:  # noqa: ARG001 -
     return RowScores(head.projection, lambda first, outputs: margin(values(outputs)))  # noqa: ARG005
 
 
-MARGIN = ScoreFunction(name="MARGIN", needs=Ability.NONE, prepare=_prepare)
+MARGIN = ScoreFunction(name="MARGIN", needs=Ability.DECISIONS, prepare=_prepare)

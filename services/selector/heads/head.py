@@ -22,6 +22,8 @@ class Ability(enum.Flag):
     """What a head can tell beside a ranking of classes. Acquisition functions name what they need."""
 
     NONE = 0
+    # Numbers that rank classes: whatever any head has.
+    DECISIONS = enum.auto()
     # Class probabilities.
     PROBABILITIES = enum.auto()
     # Samples of class probabilities from a posterior over the head's weights.

@@ -33,7 +33,7 @@ class LogisticSettings:
     @property
     def abilities(self) -> Ability:
         """What its heads can tell."""
-        return Ability.PROBABILITIES | Ability.SAMPLES | Ability.LINEAR | Ability.CURVATURE
+        return Ability.DECISIONS | Ability.PROBABILITIES | Ability.SAMPLES | Ability.LINEAR | Ability.CURVATURE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +76,8 @@ class McDropoutSettings:
     @property
     def abilities(self) -> Ability:
         """What its heads can tell."""
-        return Ability.PROBABILITIES | Ability.SAMPLES | (Ability.NONE if self.hidden else Ability.LINEAR)
+        linear = Ability.NONE if self.hidden else Ability.LINEAR
+        return Ability.DECISIONS | Ability.PROBABILITIES | Ability.SAMPLES | linear
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +101,7 @@ class SvmSettings:
     @property
     def abilities(self) -> Ability:
         """What its heads can tell."""
-        return Ability.LINEAR
+        return Ability.DECISIONS | Ability.LINEAR
 
 
 HeadSettings = LogisticSettings | McDropoutSettings | SvmSettings

@@ -22,6 +22,8 @@ _Result = TypeVar("_Result")
 CHUNK_ROWS = 1_024
 # What one thread takes at a time. A multiple of CHUNK_ROWS, and a divisor of the rows of a pool's blocks.
 SPAN_ROWS = 8 * CHUNK_ROWS
+# Outputs of a span of more than a chunk: 16 MB.
+_SPAN_NUMBERS = 1 << 22
 
 # Pools hand out read-only views and torch, which has no read-only tensors, warns of the first one in a process.
 # Nothing here writes to one.
@@ -74,9 +76,11 @@ class Products:
 
         def one(span: tuple[int, Block]) -> None:
             first, rows = span
-            consume(first, _multiplied(rows, weights) + projection.offsets)
+            outputs = _multiplied(rows, weights)
+            outputs += projection.offsets
+            consume(first, outputs)
 
-        self._each(one, _spans(blocks, start))
+        self._each(one, _spans(blocks, start, _span_rows(len(weights))))
 
     def project(self, rows: npt.NDArray[np.floating[Any]], projection: Projection) -> Float32:
         """Returns a few rows (n, D), float16 or float32, multiplied: float32, shape (n, J)."""
@@ -98,11 +102,19 @@ class Products:
         return list(self._executor.map(work, parts))
 
 
-def _spans(blocks: Sequence[Block], start: int) -> Iterator[tuple[int, Block]]:
+def _span_rows(columns: int) -> int:
+    """Returns how many rows a thread takes at a time: fewer where each has so many columns that memory counts."""
+    rows = SPAN_ROWS
+    while rows > CHUNK_ROWS and rows * columns > _SPAN_NUMBERS:
+        rows //= 2
+    return rows
+
+
+def _spans(blocks: Sequence[Block], start: int, span_rows: int = SPAN_ROWS) -> Iterator[tuple[int, Block]]:
     first = 0
     for block in blocks:
-        for at in range(0, len(block), SPAN_ROWS):
-            rows = block[at : at + SPAN_ROWS]
+        for at in range(0, len(block), span_rows):
+            rows = block[at : at + span_rows]
             skipped = max(start - first - at, 0)
             if skipped < len(rows):
                 yield first + at + skipped, rows[skipped:]

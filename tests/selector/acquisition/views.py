@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from services.pools import Item
 from services.selector.heads import Head, LogisticFitter, LogisticHead, LogisticSettings
 from services.selector.scoring import PoolView, Products, Seen, Shelf
+
+# As the service does: threads inside products wait for one another where there are a few already.
+threadpool_limits(1)
 
 BLOCK_ROWS = 65_536
 PRODUCTS = Products(2)
