@@ -66,7 +66,8 @@ class Parameters:
         posterior: how they are drawn from a LOGISTIC head.
         dropout: rate of the dropout on the inputs of a LOGISTIC head.
         beta: exponent of POWER_BALD; 0 is uniform, large is BALD.
-        configurations: of chosen items' classes that BATCH_BALD keeps: enumerated up to here, then sampled.
+        configurations: of chosen items' classes that BATCH_BALD keeps: enumerated up to here, then sampled; never fewer
+            than 20 a sample.
         sub_batches: DAL refits its discriminator after each of them.
         sub_pool: free rows, drawn at random, that any function looks at; 0 for all of them.
         neighbours: nearest rows that CONTRASTIVE and TYPICLUST average over.

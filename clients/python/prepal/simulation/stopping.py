@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -10,6 +11,8 @@ from prepal.values.project import StoppingSignals
 # Bloodgood & Vijay-Shanker's rule, as the selector applies it: the mean of so many agreements is at least as much.
 WINDOW = 3
 THRESHOLD = 0.99
+# What the rounding of a mean may lack of it.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,7 @@ def stabilised_at(points: Sequence[StopPoint]) -> int | None:
     agreements = [(point.labels, point.agreement) for point in points if point.agreement is not None]
     for end in range(WINDOW, len(agreements) + 1):
         recent = agreements[end - WINDOW : end]
-        if sum(agreement for _, agreement in recent) / WINDOW >= THRESHOLD:
+        if math.fsum(agreement for _, agreement in recent) / WINDOW >= THRESHOLD - _ROUNDING:
             return recent[-1][0]
     return None
 
