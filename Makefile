@@ -37,10 +37,11 @@ test: setup $(BUF) ## Run all tests.
 	$(BIN)/pytest
 
 .PHONY: bench
-bench: setup ## Run all benchmarks (minutes): embedding, loop, sequential.
+bench: setup ## Run all benchmarks (an hour): embedding, loop, sequential, acquisition.
 	$(BIN)/python -m bench.embedding
 	$(BIN)/python -m bench.loop
 	$(BIN)/python -m bench.sequential
+	$(BIN)/python -m bench.acquisition
 
 .PHONY: check
 check: setup $(BUF) ## Run all linters: ruff, mypy, import-linter, buf.

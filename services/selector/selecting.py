@@ -88,6 +88,8 @@ class Selecting:
             StoreUnavailable: Redis or the pool store cannot be reached.
         """
         async with self._residents.entered(request.project) as workspace:
+            # Counted before Redis is read: what others take after that is then known to be missing.
+            handed_out = workspace.handed_out
             changes, snapshot = await self._following.catch_up(workspace, request.request_id)
             if changes.kept is not None or snapshot is None:
                 return await self._repeated(workspace, request, changes.kept)
@@ -102,7 +104,7 @@ class Selecting:
                     await asyncio.to_thread(view.scores, choice.function, choice.parameters)
             score = time.perf_counter()
             timing = Timing(fit=fit - begun, score=score - fit, pick=0.0, fetch=0.0)
-            picked = await self._pick(workspace, snapshot, choice, request, timing, changes)
+            picked = await self._pick(workspace, snapshot, choice, request, timing, changes, handed_out)
             if isinstance(picked, KeptAnswer):
                 # The same request is being answered beside this one.
                 return await self._repeated(workspace, request, picked)
@@ -158,10 +160,11 @@ class Selecting:
         request: SelectionRequest,
         timing: Timing,
         changes: Changes,
+        handed_out: int,
     ) -> tuple[npt.NDArray[np.int64], Selection] | KeptAnswer:
         project, begun = workspace.project, time.perf_counter()
         spare = _SPARE if isinstance(choice.function, ScoreFunction) or choice.function.extends else 0
-        uid, handed_out, again = changes.marks.uid, workspace.handed_out, False
+        uid, again = changes.marks.uid, False
         reservation_ms = project.reservation_ms if request.reservation_ms is None else request.reservation_ms
         while True:
             async with workspace.picking:
@@ -201,8 +204,10 @@ class Selecting:
                     decision=decided(selection) if request.request_id else {},
                     per_candidate=decided_of_each(chosen.scores, chosen.probabilities) if request.request_id else [],
                 )
-                workspace.handed_out += 1
-                taken = await self._stores.reservations.reserve(project.name, uid, proposal)
+                try:
+                    taken = await self._stores.reservations.reserve(project.name, uid, proposal)
+                finally:
+                    workspace.handed_out += 1
             if isinstance(taken, KeptAnswer):
                 return taken
             if taken is not None:

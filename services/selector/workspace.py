@@ -52,7 +52,7 @@ class Workspace:
         lock: held while following the project.
         scoring: held while the pool is scored, so that one of several Selects does it for all.
         picking: held from choosing rows to reserving them, so that Selects of one process never collide.
-        handed_out: grows with every Select that reached for items.
+        handed_out: grows with every Select that has reached for items.
         anchor: what the last stopping signals were measured on, as far as this process knows.
         users: RPCs and fits at it; it is not dropped while there are any.
     """

@@ -99,7 +99,7 @@ def test_is_how_far_a_row_is_from_where_its_head_predicts_another_class(
 @pytest.mark.parametrize("classes", [2, 4])
 def test_is_that_distance_over_a_linear_network_too(classes: int) -> None:
     like = linear_head(LogisticHead, classes, 8)
-    head = McDropoutHead(like.labels, (Layer(like.weights, like.offsets),), 0.1)
+    head = McDropoutHead(like.labels, np.zeros(8, np.float32), (Layer(like.weights, like.offsets),), 0.1)
     points = (np.random.default_rng(0).standard_normal((4, 8)) * 2).astype(np.float16)
     assert_nearest(head, points.astype(np.float64), view_of(points, head=head).scores(DFAL, DEFAULTS))
 

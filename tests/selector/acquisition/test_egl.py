@@ -84,7 +84,7 @@ def test_scores_a_pool_over_a_network_by_what_its_last_layer_sees(classes: int, 
         )
         for inputs, units in pairwise(sizes)
     )
-    head = McDropoutHead(tuple(str(number) for number in range(classes)), layers, 0.1)
+    head = McDropoutHead(tuple(str(number) for number in range(classes)), np.zeros(sizes[0], np.float32), layers, 0.1)
     seen = embeddings.astype(np.float64)
     for layer in layers[:-1]:
         seen = np.maximum(seen @ layer.weights.T + layer.offsets, 0.0)
