@@ -53,7 +53,7 @@ def few_configurations(function: AcquisitionFunction) -> dict[str, int]:
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.name)
 class TestEveryFunction:
-    @pytest.mark.parametrize("k", [1, 7, 60, 269, 270, 500])
+    @pytest.mark.parametrize("k", [0, 1, 7, 60, 269, 270, 500])
     def test_picks_are_different_free_rows_as_many_as_asked_or_as_there_are(
         self, function: AcquisitionFunction, k: int
     ) -> None:
@@ -74,6 +74,12 @@ class TestEveryFunction:
     def test_the_seed_reproduces_the_picks(self, function: AcquisitionFunction) -> None:
         first, again = picks(situation(), function, 20, seed=5), picks(situation(), function, 20, seed=5)
         np.testing.assert_array_equal(first, again)
+
+    def test_embeddings_of_float32_are_picked_from_like_those_of_float16(self, function: AcquisitionFunction) -> None:
+        view = situation()
+        embeddings = view.embeddings.gather(np.arange(300))
+        whole = view_of(embeddings, head=view.head, labeled=view.labeled, classes=view.classes, dtype=np.float32)
+        np.testing.assert_array_equal(picks(whole, function, 20), picks(view, function, 20))
 
     def test_no_random_state_is_touched_but_the_generator(self, function: AcquisitionFunction) -> None:
         np.random.seed(11)  # noqa: NPY002 - the global state is what must not be touched

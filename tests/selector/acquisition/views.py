@@ -21,10 +21,12 @@ PRODUCTS = Products(2)
 
 
 class Matrix:
-    """A snapshot of embeddings in memory."""
+    """A snapshot of embeddings in memory, float16 as a pool has them unless told otherwise."""
 
-    def __init__(self, embeddings: npt.NDArray[np.floating[Any]], incarnation: str = "one") -> None:
-        self.embeddings = np.ascontiguousarray(embeddings, np.float16)
+    def __init__(
+        self, embeddings: npt.NDArray[np.floating[Any]], incarnation: str = "one", dtype: type = np.float16
+    ) -> None:
+        self.embeddings: npt.NDArray[Any] = np.ascontiguousarray(embeddings, dtype)
         self.incarnation, self.version = incarnation, len(embeddings)
         self.dimension = embeddings.shape[1]
 
@@ -58,6 +60,7 @@ def view_of(
     shelf: Shelf | None = None,
     penalty: float = 0.1,
     head_version: int = 1,
+    dtype: type = np.float16,
 ) -> PoolView:
     """Returns the selector's own view of embeddings (N, D), stored as float16.
 
@@ -71,8 +74,9 @@ def view_of(
         shelf: what keeps values between calls; by default one of its own.
         penalty: of the head's loss; see `Evidence`.
         head_version: of the head; another one forgets what was kept of it.
+        dtype: of the stored embeddings.
     """
-    snapshot = Matrix(embeddings)
+    snapshot = Matrix(embeddings, dtype=dtype)
     rows, held = np.asarray(labeled, np.int64), np.asarray(reserved, np.int64)
     if free is None:
         flags = np.ones(len(snapshot), np.bool_)
