@@ -63,6 +63,8 @@ class BlockEmbeddings:
 
     def computed_norms(self, known: Float32 | None) -> Float32:
         """Returns ‖x‖², (N,): those of the first rows as they are known, of the others in one pass."""
+        if known is not None and len(known) == len(self):
+            return known
         found = np.empty(len(self), np.float32)
         start = 0 if known is None else len(known)
         if known is not None:
