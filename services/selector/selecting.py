@@ -31,7 +31,7 @@ from services.selector.selection import (
     decided_of_each,
     restored,
 )
-from services.selector.served import can_begin, check_served, check_used, function_named
+from services.selector.served import can_begin, check_served, check_used, function_named, read_by
 from services.selector.stores import PoolSnapshot, Proposal, StoredHead, Stores
 from services.selector.workspace import Workspace
 
@@ -198,7 +198,9 @@ class Selecting:
                     candidates=chosen.item_ids,
                     all_candidates=len(rows) < request.k + spare or len(rows) == count,
                     reservation_ms=reservation_ms,
-                    record=audit_record(request, selection, snapshot.incarnation),
+                    record=audit_record(
+                        request, selection, snapshot.incarnation, dict(choice.parameters.key(read_by(choice.function)))
+                    ),
                     request_id=request.request_id,
                     digest=request.digest,
                     decision=decided(selection) if request.request_id else {},

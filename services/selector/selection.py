@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,8 +90,17 @@ class Selection:
     timing: Timing
 
 
-def audit_record(request: SelectionRequest, selection: Selection, incarnation: str) -> dict[str, str]:
-    """Returns what the audit trail says beside items, annotator and times."""
+def audit_record(
+    request: SelectionRequest, selection: Selection, incarnation: str, parameters: Mapping[str, Any]
+) -> dict[str, str]:
+    """Returns what the audit trail says beside items, annotator and times: all that choosing depended on.
+
+    Args:
+        request: what was asked.
+        selection: what was chosen.
+        incarnation: of the pool.
+        parameters: what the acquisition function read.
+    """
     return {
         "k": str(request.k),
         "acquisition": selection.acquisition,
@@ -99,6 +109,8 @@ def audit_record(request: SelectionRequest, selection: Selection, incarnation: s
         "head_version": str(selection.head_version),
         "pool_version": str(selection.pool_version),
         "pool_incarnation": incarnation,
+        "parameters": json.dumps(parameters),
+        "max_similarity": "" if request.max_similarity is None else repr(request.max_similarity),
         "request_id": request.request_id,
     }
 

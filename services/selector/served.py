@@ -29,11 +29,16 @@ def function_named(name: str) -> AcquisitionFunction:
     return function
 
 
+def read_by(function: AcquisitionFunction) -> frozenset[str]:
+    """Returns the parameters that choosing with a function depends on."""
+    return function.uses | _OF_ALL
+
+
 def check_used(function: AcquisitionFunction, parameters: Mapping[str, Any]) -> None:
     """Raises ParametersUnused when a request sets what its function does not read."""
-    unused = sorted(parameters.keys() - function.uses - _OF_ALL)
+    unused = sorted(parameters.keys() - read_by(function))
     if unused:
-        raise ParametersUnused(function.name, unused, sorted(function.uses | _OF_ALL))
+        raise ParametersUnused(function.name, unused, sorted(read_by(function)))
 
 
 def can_begin(function: AcquisitionFunction, has_head: bool, has_labels: bool) -> bool:

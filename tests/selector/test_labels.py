@@ -214,7 +214,15 @@ async def test_the_log_keeps_every_change_in_order(project: Caller, redis_url: s
 
 async def test_the_audit_trail_says_what_was_given_to_whom_and_from_what(project: Caller, redis_url: str) -> None:
     await project.label(truth(ids(0, 6)))
-    response = await project.select(3, annotator="ada", seed=9, request_id="r1")
+    response = await project.select(
+        3,
+        annotator="ada",
+        acquisition=pb.ACQUISITION_BALD,
+        parameters=pb.AcquisitionParameters(samples=7),
+        max_similarity=0.875,
+        seed=9,
+        request_id="r1",
+    )
     await project.label(truth([response.items[0].item.item_id]))
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         first, second = (fields for _, fields in client.xrange(Keys("sentiment").selections))
@@ -222,11 +230,18 @@ async def test_the_audit_trail_says_what_was_given_to_whom_and_from_what(project
     assert {key: first[key] for key in ("k", "annotator", "acquisition", "cold_start", "seed", "request_id")} == {
         "k": "3",
         "annotator": "ada",
-        "acquisition": "MAX_ENTROPY",
+        "acquisition": "BALD",
         "cold_start": "0",
         "seed": "9",
         "request_id": "r1",
     }
+    assert json.loads(first["parameters"]) == {
+        "samples": 7,
+        "posterior": "DROPOUT",
+        "dropout": 0.1,
+        "sub_pool": None,
+    }
+    assert first["max_similarity"] == "0.875"
     assert (first["head_version"], first["pool_version"]) == ("1", "60")
     assert json.loads(second["released"]) == [response.items[0].item.item_id]
 
