@@ -210,7 +210,11 @@ class TestProjects:
         assert run("projects", "update", "s", "--add-label", "maybe").status == 0
         assert run("projects", "update", "s", "--inverse-regularization", "2").status == 0
         assert run("projects", "update", "s", "--class-weight", "equal").status == 0
-        first, second, third = server.requests["UpdateProject"]
+        assert run("projects", "update", "s", "--beta", "3").status == 0
+        first, second, third, fourth = server.requests["UpdateProject"]
+        assert fourth.parameters == selector_pb2.AcquisitionParameters(
+            samples=20, posterior=selector_pb2.POSTERIOR_LAPLACE, beta=3
+        )
         assert first == selector_pb2.UpdateProjectRequest(project="s", add_labels=["maybe"])
         # What is not said is what it was.
         assert (second.logistic.inverse_regularization, second.logistic.class_weight) == (2, 1)

@@ -125,7 +125,7 @@ def _update(client: Client, args: argparse.Namespace) -> None:
         add_labels=args.add_label,
         acquisition=args.acquisition,
         cold_start=args.cold_start,
-        parameters=parameters_of(args),
+        parameters=parameters_of(args, now.parameters),
         reservation=args.reservation,
         head=head_of(args, now.head),
     )

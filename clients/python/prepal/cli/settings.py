@@ -36,8 +36,8 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=metavar, help=what)
 
 
-def parameters_of(args: argparse.Namespace) -> AcquisitionParameters | None:
-    """Returns the parameters that were given; None when none was."""
+def parameters_of(args: argparse.Namespace, now: AcquisitionParameters | None = None) -> AcquisitionParameters | None:
+    """Returns the parameters that were given, those that were not as they are `now`; None when none was given."""
     given = AcquisitionParameters(
         samples=args.samples,
         posterior=args.posterior,
@@ -52,7 +52,8 @@ def parameters_of(args: argparse.Namespace) -> AcquisitionParameters | None:
         radius=args.radius,
         representation=args.representation,
     )
-    return None if all(getattr(given, field.name) is None for field in fields(given)) else given
+    said = {field.name: getattr(given, field.name) for field in fields(given) if getattr(given, field.name) is not None}
+    return replace(now or AcquisitionParameters(), **said) if said else None
 
 
 def add_head(parser: argparse.ArgumentParser, *, unsaid: str) -> None:
