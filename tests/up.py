@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -82,7 +83,11 @@ class Up:
 
 def child_pids(pid: int) -> list[int]:
     """Process ids of a process's children."""
-    listed = [(task / "children").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    listed = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        # A thread may end between two looks.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            listed.append((task / "children").read_text())
     return [int(word) for line in listed for word in line.split()]
 
 

@@ -116,14 +116,14 @@ async def test_a_deadline_that_passes_is_dropped_not_computed(
     before = total("prepal_embedder_dropped_texts_total", why="cancelled")
     done = total("prepal_embedder_texts_total")
     with held_engine(monkeypatch) as (entered, release):
-        # Both workers are busy with these, so what comes next waits in the queue.
-        busy = [
-            asyncio.ensure_future(
-                embedder.stub.Embed(pb.EmbedRequest(backbone=tiny, inputs=inputs(word)), timeout=PATIENCE)
-            )
-            for word in ("good", "bad")
-        ]
-        await asyncio.to_thread(entered.wait, PATIENCE)
+        # Both workers are busy with these, so what comes next waits in the queue. One after the other: together they
+        # could become one batch, and leave a worker free.
+        busy = []
+        for word in ("good", "bad"):
+            entered.clear()
+            asked = embedder.stub.Embed(pb.EmbedRequest(backbone=tiny, inputs=inputs(word)), timeout=PATIENCE)
+            busy.append(asyncio.ensure_future(asked))
+            assert await asyncio.to_thread(entered.wait, PATIENCE)
         late = pb.EmbedRequest(backbone=tiny, inputs=inputs(*(f"late {number}" for number in range(5))))
         refusal = await refused(embedder.stub.Embed(late, timeout=0.3))
         assert refusal.code is grpc.StatusCode.DEADLINE_EXCEEDED
