@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from services.selector.acquisition import AcquisitionFunction, Parameters, Picks, ScoreFunction, best
+from services.selector.acquisition import AcquisitionFunction, Parameters, PickFunction, Picks, ScoreFunction, best
 from services.selector.heads import LogisticSettings
 from services.selector.project import Project
 from services.selector.scoring import PoolView, Products, Seen, Shelf, Similarity
@@ -99,8 +99,9 @@ class Choosing:
 
     def choose(self, view: PoolView, choice: Choice, k: int) -> Picks:
         """Returns up to k picks, best first; fewer where fewer are free and different enough."""
-        wanted = choice.parameters.sub_pool
-        size = wanted if wanted is not None else getattr(choice.function, "sub_pool", 0)
+        size = choice.parameters.sub_pool
+        if size is None:
+            size = choice.function.sub_pool if isinstance(choice.function, PickFunction) else 0
         view.free = _drawn(view.free, size, choice.seed)
         if choice.max_similarity is None:
             return _picked(view, choice, k)

@@ -32,7 +32,7 @@ class Rows:
         self.label_of: dict[int, str] = {}
         self.per_label: Counter[str] = Counter()
         self.changed: set[int] = set()
-        self._labeled: npt.NDArray[np.int64] | None = None
+        self._labeled: tuple[npt.NDArray[np.int64], tuple[str, ...]] | None = None
         # Records of items that are not in the pool: of one that was created again and is being filled again.
         self._missing: set[str] = set()
 
@@ -50,10 +50,11 @@ class Rows:
             self._take_labels(sorted(pending), ledger.labels, snapshot)
         self._take_reservations(ledger, snapshot)
 
-    def labeled(self) -> npt.NDArray[np.int64]:
-        """Returns the labeled rows, (M,), ascending. Costs nothing unless a label changed."""
+    def labeled(self) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+        """Returns the labeled rows, (M,), ascending, and their labels. Costs nothing unless a label changed."""
         if self._labeled is None:
-            self._labeled = np.sort(np.fromiter(self.label_of, np.int64, len(self.label_of)))
+            rows = np.sort(np.fromiter(self.label_of, np.int64, len(self.label_of)))
+            self._labeled = rows, tuple(self.label_of[row] for row in rows.tolist())
         return self._labeled
 
     def take_changed(self) -> set[int]:

@@ -84,6 +84,9 @@ class Selecting:
 
         Raises:
             ProjectNotFound, PoolNotFound, BackboneMismatch: what the project needs is not there.
+            HeadUnsupported: the project's head cannot serve the acquisition function.
+            AcquisitionNotInstalled: the project names a function that is not there.
+            ParametersUnused: the request sets parameters that the function does not read.
             RequestIdReused: the request id was used for another request.
             StoreUnavailable: Redis or the pool store cannot be reached.
         """
@@ -129,7 +132,7 @@ class Selecting:
             return await self._fitting.fresh(workspace)
         self._fitting.begin(workspace.name)
         head = workspace.head
-        if head is not None and head.head.kind != workspace.project.head.kind:
+        if head is not None and head.head.abilities != workspace.project.head.abilities:
             # Not stale but of another kind, which may not serve the acquisition function.
             return await self._fitting.fresh(workspace)
         return head if workspace.basis() is not None else None
@@ -137,12 +140,12 @@ class Selecting:
     def _decide(self, workspace: Workspace, head: StoredHead | None, request: SelectionRequest) -> Choice:
         project = workspace.project
         function = function_named(request.acquisition or project.acquisition)
+        check_served(function, project.head)
         check_used(function, request.parameters)
         labeled = workspace.rows is not None and bool(workspace.rows.label_of)
         cold_start = not can_begin(function, head is not None, labeled)
         if cold_start:
             function = function_named(project.cold_start)
-        check_served(function, project.head)
         return Choice(
             function=function,
             cold_start=cold_start,
@@ -226,13 +229,13 @@ class Selecting:
                 raise PoolNotFound(workspace.project.pool)
             newest = snapshot if workspace.snapshot is None else workspace.snapshot
             rows.follow(workspace.ledger, newest)
-            labeled = rows.labeled()
+            labeled, labels = rows.labeled()
             # The pool may have grown since this Select looked at it, and new items may be labeled already.
-            labeled = labeled[: np.searchsorted(labeled, len(snapshot))]
+            known = int(np.searchsorted(labeled, len(snapshot)))
             return Situation(
                 free=rows.availability.free_for(annotator, now_ms, len(snapshot)),
-                labeled=labeled,
-                labels=tuple(rows.label_of[row] for row in labeled.tolist()),
+                labeled=labeled[:known],
+                labels=labels[:known],
                 reserved=rows.availability.held_by_others(annotator, now_ms, len(snapshot)),
             )
 

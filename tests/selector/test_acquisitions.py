@@ -85,6 +85,26 @@ async def test_a_project_changes_its_head_without_losing_labels(project: Caller)
     assert seen == [1, 2, 3, 4, 5]
 
 
+async def test_what_a_head_cannot_serve_is_refused_before_there_is_one(selector: Caller, pools: Pools) -> None:
+    pools.make("reviews", 60)
+    await selector.create("sentiment", "reviews", ["negative", "positive"], svm=pb.SvmHead())
+    with pytest.raises(Refusal, match="BALD needs posterior samples") as refused:
+        await selector.select(1, acquisition=pb.ACQUISITION_BALD)
+    assert refused.value.reason == "HEAD_UNSUPPORTED"
+
+
+async def test_a_stale_head_of_other_layers_does_not_answer_for_what_only_the_new_one_serves(
+    selector: Caller, pools: Pools
+) -> None:
+    pools.make("reviews", 60)
+    await selector.create("sentiment", "reviews", ["negative", "positive"], **HEADS["hidden"])
+    await selector.label(truth(ids(0, 12)))
+    assert (await selector.select(1, reservation=lasting(0))).head_version == 1
+    await selector.call("UpdateProject", pb.UpdateProjectRequest(project="sentiment", **HEADS["linear"]))
+    response = await selector.select(1, acquisition=pb.ACQUISITION_DFAL, allow_stale_head=True)
+    assert (response.acquisition, response.head_version) == (pb.ACQUISITION_DFAL, 2)
+
+
 async def test_an_svm_without_another_wish_chooses_by_margin(selector: Caller, pools: Pools) -> None:
     pools.make("reviews", 60)
     made = await selector.create("sentiment", "reviews", ["negative", "positive"], svm=pb.SvmHead())

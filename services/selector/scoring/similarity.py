@@ -49,25 +49,37 @@ class Similarity:
     def to_labeled(self) -> Float32:
         """Returns each row's largest cosine to a labeled row, (N,), -1 where nothing is labeled.
 
-        Kept between calls: costs a pass for each 256 rows labeled since. After a label was taken back, and for rows
-        that are new, it is computed anew.
+        Kept between calls: costs a pass for each 256 rows labeled since, and one over the new rows of a pool that grew
+        for each 256 labeled before. After a label was taken back it is computed anew.
         """
-        labeled = self._view.labeled
+        labeled, rows = self._view.labeled, len(self._view.free)
 
         def update(known: _Nearest | None) -> _Nearest:
-            rows = len(self._view.free)
-            if known is None or len(known.cosines) != rows or not np.isin(known.to, labeled, assume_unique=True).all():
+            if known is None or not np.isin(known.to, labeled, assume_unique=True).all():
                 return _Nearest(labeled, self.to(labeled))
             new = np.setdiff1d(labeled, known.to, assume_unique=True)
-            return _Nearest(labeled, np.maximum(known.cosines, self.to(new))) if len(new) else known
+            before = len(known.cosines)
+            if before == rows and not len(new):
+                return known
+            found = np.full(rows, -1.0, np.float32)
+            found[:before] = known.cosines
+            if before < rows:
+                self._raise(found, known.to, before)
+            self._raise(found, new, 0)
+            return _Nearest(labeled, found)
 
         return self._view.kept(Scope.PROJECT, "largest cosine to labeled rows", update).cosines
 
     def to(self, rows: Rows) -> Float32:
         """Returns each row's largest cosine to one of `rows`, (N,), -1 for no rows. Costs a pass for each 256 rows."""
         found = np.full(len(self._view.free), -1.0, np.float32)
-        for start in range(0, len(rows), _BLOCK):
-            among = rows[start : start + _BLOCK]
+        self._raise(found, rows, 0)
+        return found
+
+    def _raise(self, found: Float32, rows: Rows, start: int) -> None:
+        """Raises cosines (N,) from row `start` on to those to any of `rows` that are larger."""
+        for at in range(0, len(rows), _BLOCK):
+            among = rows[at : at + _BLOCK]
 
             def consume(first: int, outputs: Float32) -> None:
                 part = slice(first, first + len(outputs))
@@ -76,9 +88,8 @@ class Similarity:
 
             directions = self._directions(among)
             self._view.embeddings.each(
-                Projection(np.ascontiguousarray(directions.T), np.zeros(len(among), np.float32)), consume
+                Projection(np.ascontiguousarray(directions.T), np.zeros(len(among), np.float32)), consume, start
             )
-        return found
 
     def apart(self, rows: Rows, limit: float) -> npt.NDArray[np.int64]:
         """Returns positions in `rows`, from the first on, each of a row that is not too similar to one before."""

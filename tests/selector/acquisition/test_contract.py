@@ -87,15 +87,6 @@ class TestEveryFunction:
         picks(situation(), function, 10)
         np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
-    def test_the_order_of_rows_does_not_matter_but_where_it_seeds_a_draw(self, function: AcquisitionFunction) -> None:
-        if function.name in DRAWN | TIED:
-            pytest.skip("its picks follow from draws, which go by row, or from ties, which do so too")
-        view = situation()
-        embeddings = view.embeddings.gather(np.arange(300))
-        order = np.concatenate([np.arange(30), 30 + np.random.default_rng(2).permutation(270)])
-        shuffled = view_of(embeddings[order], head=view.head, labeled=view.labeled, classes=view.classes)
-        np.testing.assert_array_equal(order[picks(shuffled, function, 15)], picks(view, function, 15))
-
     def test_a_grown_pool_is_picked_from_as_if_it_had_always_been_so_large(self, function: AcquisitionFunction) -> None:
         embeddings, numbers = clustered(1_300, 12, 3)
         known = np.arange(40)
@@ -121,11 +112,6 @@ class TestEveryFunction:
         view = situation(rows=400, classes=classes, labeled=2 * classes)
         found = picks(view, function, 5, **few_configurations(function))
         assert len(set(found.tolist())) == 5
-
-    def test_one_posterior_sample_is_enough_to_answer(self, function: AcquisitionFunction) -> None:
-        if "samples" not in function.uses:
-            pytest.skip("it takes no samples")
-        assert len(set(picks(situation(), function, 5, samples=1).tolist())) == 5
 
     @pytest.mark.parametrize("filled", [0.0, 0.25])
     def test_items_that_are_all_the_same_are_picked_without_error(
@@ -165,14 +151,31 @@ class TestEveryFunction:
                 view = view_of(embeddings, head=head, labeled=known, classes=numbers[known])
                 assert len(set(picks(view, function, 8).tolist())) == 8
 
-    def test_without_a_head_it_picks_or_says_that_it_needs_one(self, function: AcquisitionFunction) -> None:
-        if function.needs:
-            pytest.skip("it needs a head, and says so")
-        assert not isinstance(function, ScoreFunction)
-        embeddings, _ = clustered(300, 12, 3)
-        labeled = [3, 5] if function.needs_labels else []
-        view = view_of(embeddings, labeled=labeled)
-        assert len(set(picks(view, function, 25).tolist())) == 25
+
+@pytest.mark.parametrize(
+    "function", [function for function in FUNCTIONS if function.name not in DRAWN | TIED], ids=lambda f: f.name
+)
+def test_the_order_of_rows_does_not_matter(function: AcquisitionFunction) -> None:
+    view = situation()
+    embeddings = view.embeddings.gather(np.arange(300))
+    order = np.concatenate([np.arange(30), 30 + np.random.default_rng(2).permutation(270)])
+    shuffled = view_of(embeddings[order], head=view.head, labeled=view.labeled, classes=view.classes)
+    np.testing.assert_array_equal(order[picks(shuffled, function, 15)], picks(view, function, 15))
+
+
+@pytest.mark.parametrize(
+    "function", [function for function in FUNCTIONS if "samples" in function.uses], ids=lambda f: f.name
+)
+def test_one_posterior_sample_is_enough_to_answer(function: AcquisitionFunction) -> None:
+    assert len(set(picks(situation(), function, 5, samples=1).tolist())) == 5
+
+
+@pytest.mark.parametrize("function", [function for function in FUNCTIONS if not function.needs], ids=lambda f: f.name)
+def test_a_function_that_needs_no_head_picks_without_one(function: AcquisitionFunction) -> None:
+    embeddings, _ = clustered(300, 12, 3)
+    labeled = [3, 5] if function.needs_labels else []
+    view = view_of(embeddings, labeled=labeled)
+    assert len(set(picks(view, function, 25).tolist())) == 25
 
 
 def test_every_registered_function_has_a_test_of_its_definition() -> None:
